@@ -1,0 +1,98 @@
+"""The seams of sipframe: what a plug-in implements, in one place.
+
+Every method may return its value, a Deferred of it, or a coroutine that returns it. Whatever a plug-in raises, and a
+plug-in that does not answer within its deadline, ends the request with 500 or 503: **no exception, time-out or
+None ever lets anyone in**. The values are in :mod:`sipframe.verdicts`; requests are
+:class:`sipframe.message.Request` and must not be changed.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+__all__ = ["IAuthenticator", "ICredentialSource", "IFlow", "ILocationStore", "IPolicy"]
+
+# zope.interface methods have no self; ruff and mypy-zope both know that.
+
+
+class IFlow(Interface):
+    """The road a request came by (RFC 5626 3.1): a connection, or a pair of UDP addresses. It dies once."""
+
+    transport = Attribute("str: the Via transport, ``UDP``, ``TCP`` or ``TLS``.")
+    secure = Attribute("bool: True when the road is TLS.")
+    local = Attribute("sipframe.verdicts.Address: our end.")
+    peer = Attribute("sipframe.verdicts.Address: the far end, as the socket saw it.")
+    serial = Attribute("int: unique among the flows of one process.")
+    alive = Attribute("bool: False from the moment the connection is lost.")
+    peer_certificate = Attribute("bytes or None: the verified client certificate, DER, when there is one.")
+
+    def send(data: bytes) -> None:
+        """Send one whole message to ``peer``. On a dead flow it is counted and dropped, never an exception."""
+
+    def respond(data: bytes, via: object) -> None:
+        """Send a response whose top Via was ``via`` (RFC 3261 18.2.2, RFC 3581 4), on this flow."""
+
+
+class ICredentialSource(Interface):
+    """Knows the secrets of users. The stock digest engine does everything else (RFC 7616, RFC 8760)."""
+
+    def secret(username: str, realm: str, algorithm: str) -> object:
+        """Find the secret of ``username`` in ``realm``.
+
+        Called for each request that carries digest credentials for a realm of ours, whose nonce is worth a look.
+        ``algorithm`` is ``MD5``, ``SHA-256`` or ``SHA-512-256`` (never a ``-sess`` form: HA1 is the same).
+        Return a :class:`~sipframe.verdicts.Secret`, a ``str`` (taken as the password), or None when there is no
+        such user: the client then gets the same challenge as after a wrong password.
+        """
+
+
+class IAuthenticator(Interface):
+    """Says who is asking."""
+
+    def authenticate(request: object, flow: IFlow) -> object:
+        """Decide who sent ``request``; called once for each request that needs an identity, never for ACK or CANCEL.
+
+        Return :class:`~sipframe.verdicts.Accepted`, :class:`~sipframe.verdicts.Challenge` or
+        :class:`~sipframe.verdicts.Rejected`. Anything else is a bug of the plug-in and is answered 500.
+        """
+
+
+class ILocationStore(Interface):
+    """Remembers where users are. It never interprets SIP: AORs are opaque keys, bindings opaque values."""
+
+    def lookup(aor: str) -> object:
+        """Return the :class:`~sipframe.verdicts.Snapshot` of ``aor``, expired bindings possibly included."""
+
+    def replace(aor: str, bindings: tuple[object, ...], version: int) -> object:
+        """Make ``bindings`` all that ``aor`` has, if its version is still ``version``: one atomic compare-and-set.
+
+        Return True when done **and durable to the store's promise**: a 200 leaves only then. Return False, with
+        nothing changed, when the version has moved on; the registrar then starts over from a fresh look-up. Raise
+        when the change could not be made durable.
+        """
+
+    def aors() -> object:
+        """Iterate over ``(aor, Snapshot)`` for administrators; a consistent view of one moment is not promised."""
+
+    def expire(now: float) -> object:
+        """Forget every binding whose ``expires_at`` is at or before ``now`` (wall-clock); return how many.
+
+        Called now and then by the service. Whether an expired binding is still there is never visible in SIP.
+        """
+
+
+class IPolicy(Interface):
+    """Says what may happen. Policies form a chain in the order given; the first that refuses ends it."""
+
+    def admit(request: object, flow: IFlow) -> object:
+        """May this request come in at all? Called before authentication, for every request that is not malformed.
+
+        Return :class:`~sipframe.verdicts.Admitted` or :class:`~sipframe.verdicts.Rejected`.
+        """
+
+    def registration(request: object, aor: str, identity: object, terms: object) -> object:
+        """May ``identity`` change or read the bindings of ``aor``, and on which terms?
+
+        Called after authentication. ``terms`` are those that the policies before this one (or the settings) gave.
+        Return :class:`~sipframe.verdicts.Terms` (the same or others) or :class:`~sipframe.verdicts.Rejected`.
+        """

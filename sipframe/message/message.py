@@ -1,0 +1,470 @@
+"""Requests and responses: one split of the head, raw lines kept, typed values on demand (RFC 3261 7).
+
+Rules: a message never changes after it was read. Its header lines are kept as they came and in order, so that what is
+not understood survives a round trip. A typed value is parsed when it is first asked for and kept; a failed parse is
+kept too and raised each time. Text is decoded from UTF-8 with ``surrogateescape``: any octets come back as they were.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Generic, TypeVar, overload
+
+from sipframe.message.credentials import Credentials, parse_auth_params, parse_credentials
+from sipframe.message.errors import MessageError
+from sipframe.message.fields import (
+    CSeq,
+    RetryAfter,
+    WarningValue,
+    parse_cseq,
+    parse_date,
+    parse_retry_after,
+    parse_warnings,
+    whole_number,
+)
+from sipframe.message.grammar import is_token, tokens
+from sipframe.message.name_addr import NameAddr, delta_seconds, parse_name_addr, parse_name_addrs
+from sipframe.message.names import SINGLE, canonical_name, usual_spelling
+from sipframe.message.uri import URI, parse_uri
+from sipframe.message.via import Via, parse_vias
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "Message", "Request", "Response", "parse_message"]
+
+from typing import NamedTuple
+
+T = TypeVar("T")
+
+
+class Limits(NamedTuple):
+    """How large a message may be. Octets, except ``lines``."""
+
+    head: int = 32_768
+    """The start line and all header fields."""
+    lines: int = 256
+    """Header field lines."""
+    body: int = 262_144
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class _Typed(Generic[T]):
+    """A value of a message that is parsed once: the value takes this descriptor's place on the message."""
+
+    def __init__(self, parse: Callable[[Message], T]) -> None:
+        self._parse = parse
+        self._name = parse.__name__
+        self.__doc__ = parse.__doc__
+
+    @overload
+    def __get__(self, message: None, owner: type) -> _Typed[T]: ...
+    @overload
+    def __get__(self, message: Message, owner: type) -> T: ...
+    def __get__(self, message: Message | None, owner: type) -> _Typed[T] | T:
+        if message is None:
+            return self
+        failures = message.failures
+        if failures is not None and self._name in failures:
+            raise MessageError(*failures[self._name])
+        try:
+            value = self._parse(message)
+        except MessageError as error:
+            if message.failures is None:
+                message.failures = {}
+            message.failures[self._name] = (error.reason, error.status)
+            raise
+        message.__dict__[self._name] = value
+        return value
+
+
+def typed(parse: Callable[..., T]) -> _Typed[T]:
+    """Make a method that parses into an attribute that is parsed once."""
+    return _Typed(parse)
+
+
+class Message:
+    """What requests and responses share. Do not construct one: read it with :func:`parse_message` or a framer."""
+
+    body: bytes
+    lines: list[str]
+    """The header field lines as they came, without their final CRLF; a folded field is one line with CRLFs inside."""
+    fields: dict[str, list[str]]
+    """Canonical name to the values, unfolded, blanks at both ends taken off, in order."""
+    failures: dict[str, tuple[str, int]] | None
+
+    @property
+    def start_line(self) -> str:
+        """The first line, without CRLF."""
+        raise NotImplementedError  # pragma: no cover - both kinds have one
+
+    def first(self, name: str) -> str | None:
+        """The first value of the field ``name`` (canonical form: ``call-id``), or None."""
+        values = self.fields.get(name)
+        return values[0] if values else None
+
+    def all(self, name: str) -> list[str]:
+        """All values of the field ``name``, one for each time it stands; commas are not cut."""
+        return self.fields.get(name, [])
+
+    def required(self, name: str, spelled: str) -> str:
+        """The value of a field that stands exactly once. Raises MessageError otherwise (RFC 3261 8.1.1)."""
+        values = self.fields.get(name)
+        if not values:
+            raise MessageError(f"Missing {spelled}")
+        if len(values) > 1:
+            raise MessageError(f"Repeated {spelled}")
+        return values[0]
+
+    def to_bytes(self) -> bytes:
+        """The message as it came (or, for UDP, without what followed its body)."""
+        head = "\r\n".join([self.start_line, *self.lines])
+        return head.encode("utf-8", "surrogateescape") + b"\r\n\r\n" + self.body
+
+    @typed
+    def vias(self) -> tuple[Via, ...]:
+        """All Via values, topmost first; at least one."""
+        values = self.fields.get("via")
+        if not values:
+            raise MessageError("Missing Via")
+        return parse_vias(values)
+
+    @property
+    def via(self) -> Via:
+        """The topmost Via."""
+        return self.vias[0]
+
+    @typed
+    def from_(self) -> NameAddr:
+        """From (RFC 3261 20.20)."""
+        return _named("From", parse_name_addr, self.required("from", "From"))
+
+    @typed
+    def to(self) -> NameAddr:
+        """To (RFC 3261 20.39)."""
+        return _named("To", parse_name_addr, self.required("to", "To"))
+
+    @typed
+    def call_id(self) -> str:
+        """Call-ID: one word, compared octet by octet (RFC 3261 20.8)."""
+        value = self.required("call-id", "Call-ID")
+        if not value or " " in value or "\t" in value:
+            raise MessageError("Malformed Call-ID")
+        return value
+
+    @typed
+    def cseq(self) -> CSeq:
+        """CSeq (RFC 3261 20.16)."""
+        return parse_cseq(self.required("cseq", "CSeq"))
+
+    @typed
+    def max_forwards(self) -> int | None:
+        """Max-Forwards, 0 to 255 (RFC 3261 20.22), or None."""
+        value = self.first("max-forwards")
+        return None if value is None else whole_number(value, "Max-Forwards", 255)
+
+    @typed
+    def content_length(self) -> int | None:
+        """Content-Length (RFC 3261 20.14), or None."""
+        value = self.first("content-length")
+        return None if value is None else whole_number(value, "Content-Length", 2**32 - 1)
+
+    @typed
+    def expires(self) -> int | None:
+        """Expires in seconds, or None; a malformed one counts as 3600 (RFC 3261 20.19, 10.2.1.1)."""
+        value = self.first("expires")
+        return None if value is None else delta_seconds(value)
+
+    @typed
+    def min_expires(self) -> int | None:
+        """Min-Expires in seconds (RFC 3261 20.23), or None."""
+        value = self.first("min-expires")
+        return None if value is None else whole_number(value, "Min-Expires", 2**32 - 1)
+
+    @property
+    def contact_star(self) -> bool:
+        """Whether a Contact value is ``*`` (RFC 3261 10.2.2); :attr:`contacts` leaves it out."""
+        return any(value == "*" for value in self.fields.get("contact", ()))
+
+    @typed
+    def contacts(self) -> tuple[NameAddr, ...]:
+        """All Contact values except ``*`` (RFC 3261 20.10)."""
+        values = self.fields.get("contact")
+        if not values:
+            return ()
+        return _named("Contact", parse_name_addrs, [value for value in values if value != "*"])
+
+    @typed
+    def routes(self) -> tuple[NameAddr, ...]:
+        """Route (RFC 3261 20.34)."""
+        return _named("Route", parse_name_addrs, self.all("route"))
+
+    @typed
+    def record_routes(self) -> tuple[NameAddr, ...]:
+        """Record-Route (RFC 3261 20.30)."""
+        return _named("Record-Route", parse_name_addrs, self.all("record-route"))
+
+    @typed
+    def path(self) -> tuple[NameAddr, ...]:
+        """Path (RFC 3327 4)."""
+        return _named("Path", parse_name_addrs, self.all("path"))
+
+    @typed
+    def require(self) -> tuple[str, ...]:
+        """The option tags of Require (RFC 3261 20.32)."""
+        return tokens(self.all("require"))
+
+    @typed
+    def proxy_require(self) -> tuple[str, ...]:
+        """The option tags of Proxy-Require (RFC 3261 20.29)."""
+        return tokens(self.all("proxy-require"))
+
+    @typed
+    def supported(self) -> tuple[str, ...]:
+        """The option tags of Supported (RFC 3261 20.37)."""
+        return tokens(self.all("supported"))
+
+    @typed
+    def unsupported(self) -> tuple[str, ...]:
+        """The option tags of Unsupported (RFC 3261 20.40)."""
+        return tokens(self.all("unsupported"))
+
+    @typed
+    def allow(self) -> tuple[str, ...]:
+        """The methods of Allow (RFC 3261 20.5)."""
+        return tokens(self.all("allow"))
+
+    @typed
+    def credentials(self) -> tuple[Credentials, ...]:
+        """Authorization, one for each time it stands (RFC 3261 20.7)."""
+        return parse_credentials(self.all("authorization"))
+
+    @typed
+    def proxy_credentials(self) -> tuple[Credentials, ...]:
+        """Proxy-Authorization (RFC 3261 20.28)."""
+        return parse_credentials(self.all("proxy-authorization"))
+
+    @typed
+    def challenges(self) -> tuple[Credentials, ...]:
+        """WWW-Authenticate (RFC 3261 20.44)."""
+        return parse_credentials(self.all("www-authenticate"))
+
+    @typed
+    def proxy_challenges(self) -> tuple[Credentials, ...]:
+        """Proxy-Authenticate (RFC 3261 20.27)."""
+        return parse_credentials(self.all("proxy-authenticate"))
+
+    @typed
+    def authentication_info(self) -> dict[str, str]:
+        """The parameters of Authentication-Info (RFC 7616 3.5); empty when there is none."""
+        value = self.first("authentication-info")
+        return parse_auth_params(value) if value else {}
+
+    @typed
+    def date(self) -> datetime | None:
+        """Date (RFC 3261 20.17), or None."""
+        value = self.first("date")
+        return None if value is None else parse_date(value)
+
+    @typed
+    def retry_after(self) -> RetryAfter | None:
+        """Retry-After (RFC 3261 20.33), or None."""
+        value = self.first("retry-after")
+        return None if value is None else parse_retry_after(value)
+
+    @typed
+    def warnings(self) -> tuple[WarningValue, ...]:
+        """WarningValue (RFC 3261 20.43)."""
+        return parse_warnings(self.all("warning"))
+
+
+class Request(Message):
+    """RFC 3261 7.1."""
+
+    def __init__(
+        self, method: str, uri_text: str, version: str, lines: list[str], fields: dict[str, list[str]]
+    ) -> None:
+        self.method = method
+        self.uri_text = uri_text
+        self.version = version
+        self.lines = lines
+        self.fields = fields
+        self.body = b""
+        self.failures = None
+
+    @property
+    def start_line(self) -> str:
+        """The Request-Line, without CRLF."""
+        return f"{self.method} {self.uri_text} {self.version}"
+
+    @property
+    def uri(self) -> URI:
+        """The Request-URI. Raises MessageError when it is malformed."""
+        return parse_uri(self.uri_text)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.uri_text!r}>"
+
+
+class Response(Message):
+    """RFC 3261 7.2."""
+
+    def __init__(
+        self, status: int, reason: str, version: str, lines: list[str], fields: dict[str, list[str]]
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.lines = lines
+        self.fields = fields
+        self.body = b""
+        self.failures = None
+
+    @property
+    def start_line(self) -> str:
+        """The Status-Line, without CRLF."""
+        return f"{self.version} {self.status} {self.reason}"
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.reason!r}>"
+
+
+def _named(field: str, parse: Callable[[T], Parsed], text: T) -> Parsed:
+    try:
+        return parse(text)
+    except MessageError as error:
+        raise MessageError(f"{error.reason} in {field}") from None
+
+
+Parsed = TypeVar("Parsed")
+
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([0-9]+) (.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.ASCII | re.IGNORECASE)
+
+
+def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Request | Response:
+    """Read the start line and the header fields; ``head`` ends before the empty line. The body is empty yet.
+
+    Raises MessageError; its ``partial`` is there when the start line could be told apart.
+    """
+    text = head.decode("utf-8", "surrogateescape")
+    lines = text.split("\r\n")
+    breaks = len(lines) - 1
+    defect = ""
+    if text.count("\n") != breaks or text.count("\r") != breaks:
+        defect = "CR or LF inside a line"  # RFC 3261 7: lines end in CRLF, and nothing else does
+    elif breaks > limits.lines:
+        raise MessageError("Too many header fields", 513)
+    start = lines.pop(0)
+    folded = "\r\n " in text or "\r\n\t" in text
+    if folded:
+        lines = _join_folded(lines)
+    fields: dict[str, list[str]] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        key = usual_spelling(name)
+        if key is None:
+            if not colon:
+                defect = defect or "Header field without a colon"
+                continue
+            try:
+                key = canonical_name(name)
+            except MessageError as error:
+                defect = defect or error.reason
+                continue
+        if folded and "\r\n" in value:
+            value = _FOLD.sub(" ", value)  # RFC 3261 7.3.1
+        value = value.strip(" \t")
+        if key in fields:
+            if key in SINGLE:
+                defect = defect or "Repeated header field that may stand once"
+            fields[key].append(value)
+        else:
+            fields[key] = [value]
+    message = _start(start, lines, fields)
+    if defect:
+        raise MessageError(defect, 400, message)
+    return message
+
+
+def _join_folded(lines: list[str]) -> list[str]:
+    joined: list[str] = []
+    for line in lines:
+        if line[:1] in (" ", "\t") and joined:
+            joined[-1] += "\r\n" + line
+        else:
+            joined.append(line)
+    return joined
+
+
+def _start(start: str, lines: list[str], fields: dict[str, list[str]]) -> Request | Response:
+    parts = start.split(" ")
+    if len(parts) == 3 and parts[2] == "SIP/2.0" and is_token(parts[0]) and parts[1]:
+        return Request(parts[0], parts[1], "SIP/2.0", lines, fields)
+    status = _STATUS_LINE.fullmatch(start)
+    if status is not None:
+        version, code, reason = status.groups()
+        if version.upper() != "SIP/2.0" or len(code) != 3 or not "100" <= code <= "699":
+            raise MessageError("Malformed Status-Line", 400, Response(0, reason, version, lines, fields))
+        return Response(int(code), reason, "SIP/2.0", lines, fields)
+    version = parts[-1]
+    if len(parts) < 3 or not _VERSION.fullmatch(version) or not is_token(parts[0]):
+        raise MessageError("Malformed start line")
+    # From here on the line can be told for a request's, and answered.
+    request = Request(parts[0], " ".join(parts[1:-1]), version, lines, fields)
+    if version.upper() != "SIP/2.0":
+        raise MessageError("Version Not Supported", 505, request)  # RFC 3261 21.5.6
+    if len(parts) != 3 or not parts[1]:
+        raise MessageError("White space in the Request-URI", 400, request)  # RFC 3261 7.1
+    return request
+
+
+def parse_message(datagram: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Response:
+    """Read the message of one datagram (RFC 3261 18.3). Raises MessageError.
+
+    Octets behind Content-Length are dropped; without Content-Length the body is the rest. CRLFs before the start
+    line are skipped (RFC 3261 7.5).
+    """
+    start = 0
+    while datagram.startswith(b"\r\n", start):
+        start += 2
+    end = datagram.find(b"\r\n\r\n", start)
+    if (len(datagram) if end < 0 else end) - start > limits.head:
+        raise MessageError("Header fields too large", 513)
+    if end < 0:
+        raise MessageError("No empty line after the header fields", 400, _as_far_as_it_goes(datagram[start:]))
+    message = read_head(datagram[start:end], limits)
+    length = body_length(message, limits)
+    body = datagram[end + 4 :]
+    if length is not None and length != len(body):
+        if length > len(body):
+            raise MessageError("Content-Length larger than the datagram", 400, message)
+        body = body[:length]
+    message.body = body
+    return message
+
+
+def body_length(message: Request | Response, limits: Limits) -> int | None:
+    """What Content-Length says, checked before anything is allocated; None without it. Raises MessageError."""
+    values = message.fields.get("content-length")
+    if values is None:
+        return None
+    if values[0] == "0":
+        return 0
+    try:
+        length = message.content_length
+    except MessageError as error:
+        raise MessageError(error.reason, 400, message) from None
+    assert length is not None
+    if length > limits.body:
+        raise MessageError("Message Too Large", 513, message)  # RFC 3261 21.5.7
+    return length
+
+
+def _as_far_as_it_goes(head: bytes) -> Request | Response | None:
+    try:
+        return read_head(head)
+    except MessageError as error:
+        return error.partial

@@ -1,0 +1,116 @@
+"""name-addr and addr-spec: the values of From, To, Contact, Route, Record-Route and Path (RFC 3261 20.10, 25.1).
+
+Rules: the URI stays text here and is taken apart on demand, so that what is only passed on is never rewritten. Without
+angle brackets everything behind a semicolon belongs to the field, and a URI with a comma or a question mark is an
+error (RFC 3261 20).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from sipframe.message.errors import MessageError
+from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, unquote
+from sipframe.message.uri import URI, parse_uri
+
+__all__ = ["NameAddr", "parse_name_addr", "parse_name_addrs"]
+
+_NAME_ADDR = re.compile(
+    rf"""[ \t]*+
+    (?: ({QUOTED}|(?:{TOKEN}|[\x80-\U0010ffff \t])*+) [ \t]*+ <([^<>"]*+)>
+      | ([A-Za-z][A-Za-z0-9+.\-]*+:[^\s<>",;?]++) )
+    [ \t]*+ ((?:;(?:[^",<>]++|{QUOTED})*+)?+)
+    """,
+    re.VERBOSE,
+)
+_DELTA_SECONDS = re.compile(r"[0-9]{1,10}", re.ASCII)
+_QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
+_MALFORMED_EXPIRES = 3600
+
+
+class NameAddr(NamedTuple):
+    """One value: display name (quotes taken off, ``""`` when there is none), the URI's text, the parameters."""
+
+    display: str
+    uri_text: str
+    params: Params
+
+    @property
+    def uri(self) -> URI:
+        """The URI taken apart. Raises MessageError when it is malformed."""
+        return parse_uri(self.uri_text)
+
+    def param(self, name: str) -> str | None:
+        """The parameter ``name`` (lower case), unquoted; ``""`` when it stands bare, None when it is missing."""
+        return param(self.params, name)
+
+    @property
+    def tag(self) -> str | None:
+        """The tag of From or To (RFC 3261 19.3)."""
+        return param(self.params, "tag")
+
+    @property
+    def q(self) -> str | None:
+        """The q parameter of a Contact as written (RFC 3261 20.10). Raises MessageError when it is no qvalue."""
+        value = param(self.params, "q")
+        if value is not None and not _QVALUE.fullmatch(value):
+            raise MessageError("Malformed q in Contact")
+        return value
+
+    @property
+    def expires(self) -> int | None:
+        """The expires parameter of a Contact in seconds; a malformed one counts as 3600 (RFC 3261 20.10)."""
+        value = param(self.params, "expires")
+        if value is None:
+            return None
+        return delta_seconds(value)
+
+    def __str__(self) -> str:
+        from sipframe.message.grammar import quote
+
+        display = quote(self.display) + " " if self.display else ""
+        return f"{display}<{self.uri_text}>{params_text(self.params)}"
+
+
+def delta_seconds(text: str) -> int:
+    """Read seconds as Contact and Expires have them: 3600 for what is malformed or over 2**32-1 (RFC 3261 20.19)."""
+    if not _DELTA_SECONDS.fullmatch(text):
+        return _MALFORMED_EXPIRES
+    value = int(text)
+    return value if value < 2**32 else _MALFORMED_EXPIRES
+
+
+def _from_match(match: re.Match[str]) -> NameAddr:
+    display, bracketed, bare, params = match.groups()
+    if bare is not None:
+        return NameAddr("", bare, parse_params(params))
+    display = display.strip(" \t") if display else ""
+    return NameAddr(unquote(display), bracketed, parse_params(params))
+
+
+def parse_name_addr(text: str) -> NameAddr:
+    """Parse a field that holds one value (From, To). Raises MessageError."""
+    match = _NAME_ADDR.fullmatch(text)
+    if match is None:
+        raise MessageError("Malformed address")
+    return _from_match(match)
+
+
+def parse_name_addrs(values: list[str]) -> tuple[NameAddr, ...]:
+    """Parse a field that holds a list and may be repeated (Contact, Route, Path ...). Raises MessageError."""
+    found: list[NameAddr] = []
+    for text in values:
+        position = 0
+        while True:
+            match = _NAME_ADDR.match(text, position)
+            if match is None:
+                raise MessageError("Malformed address")
+            found.append(_from_match(match))
+            position = match.end()
+            if position == len(text):
+                break
+            if text[position] != ",":
+                raise MessageError("Malformed address")
+            position += 1
+    return tuple(found)

@@ -1,0 +1,111 @@
+"""Via: the way back of a response (RFC 3261 20.42, 18.2.1; RFC 3581).
+
+Rules: a Via keeps its text; only the one on top of a request that we received is ever rewritten, by :func:`stamped`,
+and then for the response alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from sipframe.message.errors import MessageError
+from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, split_list
+
+__all__ = ["COOKIE", "Via", "parse_vias", "stamped"]
+
+COOKIE = "z9hG4bK"
+"""What the branch of an RFC 3261 element begins with (RFC 3261 8.1.1.7)."""
+
+_VIA = re.compile(
+    rf"""({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]++
+    ([A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?+|\[[0-9A-Fa-f:.]++\])
+    (?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?+
+    [ \t]*+((?:;(?:[^",]++|{QUOTED})*+)?+)""",
+    re.VERBOSE | re.ASCII,
+)
+
+
+class Via(NamedTuple):
+    """One Via value. ``transport`` is in upper case, ``host`` as written (IPv6 with brackets)."""
+
+    protocol: str
+    transport: str
+    host: str
+    port: int | None
+    params: Params
+    text: str
+
+    @property
+    def branch(self) -> str | None:
+        """The transaction's id, when it was made by RFC 3261 rules or not at all."""
+        return param(self.params, "branch")
+
+    @property
+    def received(self) -> str | None:
+        """The address that the element after this one saw (RFC 3261 18.2.1)."""
+        return param(self.params, "received")
+
+    @property
+    def rport(self) -> str | None:
+        """``""`` when the client asks for the port (RFC 3581 3), the port when it is filled in, else None."""
+        return param(self.params, "rport")
+
+    @property
+    def maddr(self) -> str | None:
+        """Where responses shall go instead (RFC 3261 18.2.2)."""
+        return param(self.params, "maddr")
+
+    @property
+    def sent_by(self) -> tuple[str, int | None]:
+        """Host in lower case and port: what transactions are told apart by (RFC 3261 17.2.3)."""
+        return self.host.lower(), self.port
+
+
+def parse_vias(values: list[str]) -> tuple[Via, ...]:
+    """Parse all Via values of a message, topmost first. Raises MessageError."""
+    found: list[Via] = []
+    for value in values:
+        for text in split_list(value):
+            match = _VIA.fullmatch(text)
+            if match is None:
+                raise MessageError("Malformed Via")
+            name, version, transport, host, port, params = match.groups()
+            number: int | None = None
+            if port is not None:
+                number = int(port)
+                if not 0 < number < 65536:
+                    raise MessageError("Port out of range in Via")
+            found.append(
+                Via(f"{name}/{version}", transport.upper(), host, number, parse_params(params), text)
+            )
+    return tuple(found)
+
+
+def stamped(via: Via, host: str, port: int) -> str:
+    """The text of ``via`` with where its request really came from: ``host`` (no brackets) and ``port``.
+
+    RFC 3261 18.2.1: received is added when the sent-by host is a name or another address. RFC 3581 4: with rport both
+    are. A received or a filled rport that the client wrote itself says nothing and is replaced.
+    """
+    claimed = via.host[1:-1] if via.host[0] == "[" else via.host
+    params = via.params
+    wants_port = False
+    rewritten = False
+    for name, _ in params:
+        if name == "rport":
+            wants_port = True
+        elif name == "received":
+            rewritten = True
+    if not wants_port and not rewritten:
+        return via.text if claimed == host else f"{via.text};received={host}"
+    kept: list[tuple[str, str | None]] = []
+    for name, value in params:
+        if name == "rport":
+            kept.append((name, str(port)))
+        elif name != "received":
+            kept.append((name, value))
+    if wants_port or claimed != host:
+        kept.append(("received", host))
+    port_text = "" if via.port is None else f":{via.port}"
+    return f"{via.protocol}/{via.transport} {via.host}{port_text}{params_text(tuple(kept))}"

@@ -1,0 +1,128 @@
+"""The small frozen values that plug-ins receive and return.
+
+Rules of this module: values only, no behaviour beyond construction; nothing here imports a core, a
+transport or Twisted. A value that leaves a plug-in is complete: whoever receives it asks nothing more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "NO_BINDINGS",
+    "Accepted",
+    "Address",
+    "Admitted",
+    "Binding",
+    "Challenge",
+    "Identity",
+    "Rejected",
+    "Secret",
+    "Snapshot",
+    "Terms",
+]
+
+
+class Address(NamedTuple):
+    """One end of a flow: a numeric IPv4 or IPv6 address (no brackets) and a port."""
+
+    host: str
+    port: int
+
+
+class Identity(NamedTuple):
+    """Who a request was proved to come from.
+
+    ``name`` is what the proof named (a digest username, a certificate's subject), ``realm`` where that name
+    is valid. ``aors`` are the canonical AORs (``sip:user@host``) that the identity owns.
+    """
+
+    name: str
+    realm: str
+    aors: frozenset[str]
+
+
+class Accepted(NamedTuple):
+    """The authenticator knows who is asking.
+
+    ``fields`` are header fields for the final answer, such as Authentication-Info (RFC 7616 3.5).
+    """
+
+    identity: Identity
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+class Challenge(NamedTuple):
+    """Nobody proved anything yet: answer 401 with these WWW-Authenticate values, in this order.
+
+    ``reason`` is for the log and the decision record, never for the wire.
+    """
+
+    values: tuple[str, ...]
+    reason: str
+    stale: bool = False
+
+
+class Rejected(NamedTuple):
+    """The answer is no. ``status`` is a final SIP status (400 to 699), ``reason`` its phrase on the wire."""
+
+    status: int
+    reason: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+class Admitted(NamedTuple):
+    """The policy has nothing against the request; the next one in the chain is asked."""
+
+
+class Secret(NamedTuple):
+    """What a credential source knows of one user: HA1 in lower-case hex (RFC 7616 3.4.2), or a password.
+
+    ``owner`` is the canonical AOR that the account stands for; None leaves it to the realm: a name without
+    ``@`` then owns its AOR in each domain that is served.
+    """
+
+    ha1: str | None = None
+    password: str | None = None
+    owner: str | None = None
+
+
+class Terms(NamedTuple):
+    """What a registration may ask for. Times in seconds (RFC 3261 10.3 step 7, 20.19)."""
+
+    default_expires: int = 3600
+    min_expires: int = 60
+    max_expires: int = 7200
+    max_contacts: int = 10
+    other_scheme_expires: int = 2**32 - 1
+    """What a contact that is no SIP URI gets when it asks for nothing (RFC 3665 2.2 shows 4294967295)."""
+
+
+class Binding(NamedTuple):
+    """One contact of an AOR (RFC 3261 10), as a store keeps it. Times are wall-clock seconds since 1970."""
+
+    contact: str
+    """The contact URI, as it was registered."""
+    expires_at: float
+    call_id: str
+    cseq: int
+    registered_at: float
+    q: str | None = None
+    params: str = ""
+    """The other Contact parameters as text, each with its leading semicolon."""
+    instance_id: str | None = None
+    reg_id: int | None = None
+    path: tuple[str, ...] = ()
+    user_agent: str | None = None
+    flow: str | None = None
+    """The flow that the REGISTER came by, ``TRANSPORT LOCAL PEER SERIAL``; a hint, dead after a restart."""
+
+
+class Snapshot(NamedTuple):
+    """The bindings of one AOR at one moment. ``version`` changes whenever they do; 0 when there never were any."""
+
+    bindings: tuple[Binding, ...]
+    version: int
+
+
+NO_BINDINGS = Snapshot((), 0)
