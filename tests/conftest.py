@@ -1,0 +1,24 @@
+"""What every test shares: settings of hypothesis, and programs that may be missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import tools
+
+# No deadline and no health check that measures: a slow machine must not fail a test. The same examples on every
+# run: what failed for one fails for all.
+_UNTIMED = [HealthCheck.too_slow]
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=_UNTIMED)
+settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=_UNTIMED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture
+def require_tool() -> Callable[[str], str]:
+    """``require_tool("sipp")`` gives the program's path, or skips; see :mod:`tests.tools`."""
+    return tools.require_tool
