@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from typing import NamedTuple
 
 from sipframe.message.errors import MessageError
-from sipframe.message.grammar import QUOTED, TOKEN, Params, is_token, parse_params, split_list, unquote
+from sipframe.message.grammar import QUOTED, TOKEN, Params, parse_params, split_list, unquote
 
 __all__ = [
     "CSeq",
@@ -32,6 +32,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _RETRY_AFTER = re.compile(
     r"([0-9]{1,10})[ \t]*+(\((?:[^()\\]++|\\.)*+\))?+[ \t]*+((?:;.*)?+)", re.ASCII | re.DOTALL
 )
+_CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]++({TOKEN}++)", re.ASCII)
 _WARNING = re.compile(rf"([0-9]{{3}}) ((?:{TOKEN}|[\[\]:])++) ({QUOTED})", re.ASCII)
 
 
@@ -60,14 +61,13 @@ class WarningValue(NamedTuple):
 
 def parse_cseq(text: str) -> CSeq:
     """RFC 3261 8.1.1.5: a number under 2**31, blanks, a method."""
-    number, _, method = text.replace("\t", " ").partition(" ")
-    method = method.strip(" ")
-    if not (number.isascii() and number.isdigit() and len(number) <= 10 and is_token(method)):
+    match = _CSEQ.fullmatch(text)
+    if match is None:
         raise MessageError("Malformed CSeq")
-    value = int(number)
-    if value >= 2**31:
+    number = int(match.group(1))
+    if number >= 2**31:
         raise MessageError("CSeq number out of range")
-    return CSeq(value, method)
+    return CSeq(number, match.group(2))
 
 
 def whole_number(text: str, field: str, limit: int) -> int:

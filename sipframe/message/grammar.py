@@ -26,7 +26,7 @@ QUOTED: Final = r'"(?:[^"\\\r\n]++|\\[^\r\n])*+"'
 _PARAM = re.compile(
     rf"[ \t]*+;[ \t]*+({TOKEN}++)(?:[ \t]*+=[ \t]*+({QUOTED}|(?:{TOKEN}|[\[\]:=/@&?$])++))?+[ \t]*+"
 )
-_SIMPLE_PARAM = re.compile(rf"({TOKEN}++)(?:=((?:{TOKEN}|[\[\]:=/@&?$])++))?+")
+_SIMPLE_PARAMS = re.compile(rf";({TOKEN}++)(?:=((?:{TOKEN}|[\[\]:=/@&?$])++))?+|(.)", re.DOTALL)
 _TOKEN = re.compile(rf"{TOKEN}++")
 _LIST_ITEM = re.compile(rf"(?:[^\",<]++|{QUOTED}|<[^<>]*+>)*+")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -36,14 +36,12 @@ def parse_params(text: str) -> Params:
     """Parse ``*( SEMI generic-param )``; ``text`` is empty or begins with a semicolon."""
     if not text:
         return ()
-    if '"' not in text and " " not in text and "\t" not in text and text[0] == ";":
+    if '"' not in text and " " not in text and "\t" not in text:
         found: list[tuple[str, str | None]] = []
-        for item in text[1:].split(";"):
-            simple = _SIMPLE_PARAM.fullmatch(item)
-            if simple is None:
+        for name, value, junk in _SIMPLE_PARAMS.findall(text):
+            if junk:
                 raise MessageError("Malformed parameter")
-            name, value = simple.groups()
-            found.append((name.lower(), value))
+            found.append((name.lower(), value or None))
     else:
         found = []
         position = 0

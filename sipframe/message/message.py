@@ -53,8 +53,9 @@ DEFAULT_LIMITS = Limits()
 class _Typed(Generic[T]):
     """A value of a message that is parsed once: the value takes this descriptor's place on the message."""
 
-    def __init__(self, parse: Callable[[Message], T]) -> None:
+    def __init__(self, parse: Callable[[Message], T], field: str) -> None:
         self._parse = parse
+        self._field = field
         self._name = parse.__name__
         self.__doc__ = parse.__doc__
 
@@ -65,23 +66,26 @@ class _Typed(Generic[T]):
     def __get__(self, message: Message | None, owner: type) -> _Typed[T] | T:
         if message is None:
             return self
-        failures = message.failures
-        if failures is not None and self._name in failures:
-            raise MessageError(*failures[self._name])
+        if message.failures:
+            self._raise_again(message.failures)
         try:
             value = self._parse(message)
         except MessageError as error:
-            if message.failures is None:
-                message.failures = {}
-            message.failures[self._name] = (error.reason, error.status)
-            raise
+            reason = error.reason if self._field in error.reason else f"{error.reason} in {self._field}"
+            message.failures = {**(message.failures or {}), self._name: (reason, error.status)}
+            raise MessageError(reason, error.status) from None
         message.__dict__[self._name] = value
         return value
 
+    def _raise_again(self, failures: dict[str, tuple[str, int]]) -> None:
+        failure = failures.get(self._name)
+        if failure is not None:
+            raise MessageError(*failure)
 
-def typed(parse: Callable[..., T]) -> _Typed[T]:
-    """Make a method that parses into an attribute that is parsed once."""
-    return _Typed(parse)
+
+def typed(field: str) -> Callable[[Callable[..., T]], _Typed[T]]:
+    """Make a method that parses ``field`` into an attribute that is parsed once."""
+    return lambda parse: _Typed(parse, field)
 
 
 class Message:
@@ -111,7 +115,7 @@ class Message:
     def required(self, name: str, spelled: str) -> str:
         """The value of a field that stands exactly once. Raises MessageError otherwise (RFC 3261 8.1.1)."""
         values = self.fields.get(name)
-        if not values:
+        if values is None:
             raise MessageError(f"Missing {spelled}")
         if len(values) > 1:
             raise MessageError(f"Repeated {spelled}")
@@ -122,7 +126,7 @@ class Message:
         head = "\r\n".join([self.start_line, *self.lines])
         return head.encode("utf-8", "surrogateescape") + b"\r\n\r\n" + self.body
 
-    @typed
+    @typed("Via")
     def vias(self) -> tuple[Via, ...]:
         """All Via values, topmost first; at least one."""
         values = self.fields.get("via")
@@ -135,17 +139,17 @@ class Message:
         """The topmost Via."""
         return self.vias[0]
 
-    @typed
+    @typed("From")
     def from_(self) -> NameAddr:
         """From (RFC 3261 20.20)."""
-        return _named("From", parse_name_addr, self.required("from", "From"))
+        return parse_name_addr(self.required("from", "From"))
 
-    @typed
+    @typed("To")
     def to(self) -> NameAddr:
         """To (RFC 3261 20.39)."""
-        return _named("To", parse_name_addr, self.required("to", "To"))
+        return parse_name_addr(self.required("to", "To"))
 
-    @typed
+    @typed("Call-ID")
     def call_id(self) -> str:
         """Call-ID: one word, compared octet by octet (RFC 3261 20.8)."""
         value = self.required("call-id", "Call-ID")
@@ -153,30 +157,30 @@ class Message:
             raise MessageError("Malformed Call-ID")
         return value
 
-    @typed
+    @typed("CSeq")
     def cseq(self) -> CSeq:
         """CSeq (RFC 3261 20.16)."""
         return parse_cseq(self.required("cseq", "CSeq"))
 
-    @typed
+    @typed("Max-Forwards")
     def max_forwards(self) -> int | None:
         """Max-Forwards, 0 to 255 (RFC 3261 20.22), or None."""
-        value = self.first("max-forwards")
-        return None if value is None else whole_number(value, "Max-Forwards", 255)
+        values = self.fields.get("max-forwards")
+        return None if values is None else whole_number(values[0], "Max-Forwards", 255)
 
-    @typed
+    @typed("Content-Length")
     def content_length(self) -> int | None:
         """Content-Length (RFC 3261 20.14), or None."""
         value = self.first("content-length")
         return None if value is None else whole_number(value, "Content-Length", 2**32 - 1)
 
-    @typed
+    @typed("Expires")
     def expires(self) -> int | None:
         """Expires in seconds, or None; a malformed one counts as 3600 (RFC 3261 20.19, 10.2.1.1)."""
-        value = self.first("expires")
-        return None if value is None else delta_seconds(value)
+        values = self.fields.get("expires")
+        return None if values is None else delta_seconds(values[0])
 
-    @typed
+    @typed("Min-Expires")
     def min_expires(self) -> int | None:
         """Min-Expires in seconds (RFC 3261 20.23), or None."""
         value = self.first("min-expires")
@@ -187,93 +191,98 @@ class Message:
         """Whether a Contact value is ``*`` (RFC 3261 10.2.2); :attr:`contacts` leaves it out."""
         return any(value == "*" for value in self.fields.get("contact", ()))
 
-    @typed
+    @typed("Contact")
     def contacts(self) -> tuple[NameAddr, ...]:
         """All Contact values except ``*`` (RFC 3261 20.10)."""
         values = self.fields.get("contact")
-        if not values:
+        if values is None:
             return ()
-        return _named("Contact", parse_name_addrs, [value for value in values if value != "*"])
+        return parse_name_addrs([value for value in values if value != "*"])
 
-    @typed
+    @typed("Route")
     def routes(self) -> tuple[NameAddr, ...]:
         """Route (RFC 3261 20.34)."""
-        return _named("Route", parse_name_addrs, self.all("route"))
+        return parse_name_addrs(self.all("route"))
 
-    @typed
+    @typed("Record-Route")
     def record_routes(self) -> tuple[NameAddr, ...]:
         """Record-Route (RFC 3261 20.30)."""
-        return _named("Record-Route", parse_name_addrs, self.all("record-route"))
+        return parse_name_addrs(self.all("record-route"))
 
-    @typed
+    @typed("Path")
     def path(self) -> tuple[NameAddr, ...]:
         """Path (RFC 3327 4)."""
-        return _named("Path", parse_name_addrs, self.all("path"))
+        return parse_name_addrs(self.all("path"))
 
-    @typed
+    @typed("Require")
     def require(self) -> tuple[str, ...]:
         """The option tags of Require (RFC 3261 20.32)."""
-        return tokens(self.all("require"))
+        values = self.fields.get("require")
+        return () if values is None else tokens(values)
 
-    @typed
+    @typed("Proxy-Require")
     def proxy_require(self) -> tuple[str, ...]:
         """The option tags of Proxy-Require (RFC 3261 20.29)."""
-        return tokens(self.all("proxy-require"))
+        values = self.fields.get("proxy-require")
+        return () if values is None else tokens(values)
 
-    @typed
+    @typed("Supported")
     def supported(self) -> tuple[str, ...]:
         """The option tags of Supported (RFC 3261 20.37)."""
-        return tokens(self.all("supported"))
+        values = self.fields.get("supported")
+        return () if values is None else tokens(values)
 
-    @typed
+    @typed("Unsupported")
     def unsupported(self) -> tuple[str, ...]:
         """The option tags of Unsupported (RFC 3261 20.40)."""
-        return tokens(self.all("unsupported"))
+        values = self.fields.get("unsupported")
+        return () if values is None else tokens(values)
 
-    @typed
+    @typed("Allow")
     def allow(self) -> tuple[str, ...]:
         """The methods of Allow (RFC 3261 20.5)."""
-        return tokens(self.all("allow"))
+        values = self.fields.get("allow")
+        return () if values is None else tokens(values)
 
-    @typed
+    @typed("Authorization")
     def credentials(self) -> tuple[Credentials, ...]:
         """Authorization, one for each time it stands (RFC 3261 20.7)."""
         return parse_credentials(self.all("authorization"))
 
-    @typed
+    @typed("Proxy-Authorization")
     def proxy_credentials(self) -> tuple[Credentials, ...]:
         """Proxy-Authorization (RFC 3261 20.28)."""
         return parse_credentials(self.all("proxy-authorization"))
 
-    @typed
+    @typed("WWW-Authenticate")
     def challenges(self) -> tuple[Credentials, ...]:
         """WWW-Authenticate (RFC 3261 20.44)."""
         return parse_credentials(self.all("www-authenticate"))
 
-    @typed
+    @typed("Proxy-Authenticate")
     def proxy_challenges(self) -> tuple[Credentials, ...]:
         """Proxy-Authenticate (RFC 3261 20.27)."""
         return parse_credentials(self.all("proxy-authenticate"))
 
-    @typed
+    @typed("Authentication-Info")
     def authentication_info(self) -> dict[str, str]:
         """The parameters of Authentication-Info (RFC 7616 3.5); empty when there is none."""
         value = self.first("authentication-info")
         return parse_auth_params(value) if value else {}
 
-    @typed
+    @typed("Date")
     def date(self) -> datetime | None:
         """Date (RFC 3261 20.17), or None."""
         value = self.first("date")
         return None if value is None else parse_date(value)
 
-    @typed
+    @typed("Retry-After")
     def retry_after(self) -> RetryAfter | None:
         """Retry-After (RFC 3261 20.33), or None."""
         value = self.first("retry-after")
         return None if value is None else parse_retry_after(value)
 
-    @typed
+    @typed("Warning")
     def warnings(self) -> tuple[WarningValue, ...]:
         """WarningValue (RFC 3261 20.43)."""
         return parse_warnings(self.all("warning"))
@@ -330,17 +339,26 @@ class Response(Message):
         return f"<Response {self.status} {self.reason!r}>"
 
 
-def _named(field: str, parse: Callable[[T], Parsed], text: T) -> Parsed:
-    try:
-        return parse(text)
-    except MessageError as error:
-        raise MessageError(f"{error.reason} in {field}") from None
-
-
-Parsed = TypeVar("Parsed")
-
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([0-9]+) (.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
+_METHODS = frozenset(
+    [
+        "REGISTER",
+        "INVITE",
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "OPTIONS",
+        "MESSAGE",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "INFO",
+        "PRACK",
+        "UPDATE",
+        "REFER",
+        "PUBLISH",
+    ]
+)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.ASCII | re.IGNORECASE)
 
 
@@ -401,7 +419,12 @@ def _join_folded(lines: list[str]) -> list[str]:
 
 def _start(start: str, lines: list[str], fields: dict[str, list[str]]) -> Request | Response:
     parts = start.split(" ")
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and is_token(parts[0]) and parts[1]:
+    if (
+        len(parts) == 3
+        and parts[2] == "SIP/2.0"
+        and (parts[0] in _METHODS or is_token(parts[0]))
+        and parts[1]
+    ):
         return Request(parts[0], parts[1], "SIP/2.0", lines, fields)
     status = _STATUS_LINE.fullmatch(start)
     if status is not None:
