@@ -96,6 +96,10 @@ class Terms(NamedTuple):
     max_contacts: int = 10
     other_scheme_expires: int = 2**32 - 1
     """What a contact that is no SIP URI gets when it asks for nothing (RFC 3665 2.2 shows 4294967295)."""
+    max_contact_octets: int = 2048
+    """How long one Contact value may be, Path included; longer ones are refused with 400."""
+    third_party: bool = False
+    """Whether someone who does not own the AOR may change its bindings (RFC 3261 10.3 step 4)."""
 
 
 class Binding(NamedTuple):

@@ -342,7 +342,7 @@ class Response(Message):
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([0-9]+) (.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _METHODS = frozenset(
-    [
+    (
         "REGISTER",
         "INVITE",
         "ACK",
@@ -357,7 +357,7 @@ _METHODS = frozenset(
         "UPDATE",
         "REFER",
         "PUBLISH",
-    ]
+    )
 )
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.ASCII | re.IGNORECASE)
 
