@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Final
 
+from sipframe.message.errors import MessageError
 from sipframe.message.message import Request
 from sipframe.message.via import Via, stamped
 
@@ -111,17 +112,24 @@ def response_bytes(
             f"CSeq: {values['cseq'][0]}\r\n{fields}Content-Length: 0\r\n\r\n"
         )
     except (KeyError, ValueError):
-        text = f"{head}{_what_there_is(request)}{fields}Content-Length: 0\r\n\r\n"
+        text = f"{head}{_what_there_is(request, to_tag)}{fields}Content-Length: 0\r\n\r\n"
     return text.encode("utf-8", "surrogateescape")
 
 
-def _what_there_is(request: Request) -> str:
+def _what_there_is(request: Request, to_tag: str | None) -> str:
     lines: list[str] = []
     for name, spelled in (("from", "From"), ("to", "To"), ("call-id", "Call-ID"), ("cseq", "CSeq")):
         for value in request.fields.get(name, ())[:1]:
-            if "\r" not in value and "\n" not in value:
-                lines.append(f"{spelled}: {value}\r\n")
+            tag = f";tag={to_tag}" if name == "to" and to_tag is not None and _lacks_tag(request) else ""
+            lines.append(f"{spelled}: {value}{tag}\r\n")
     return "".join(lines)
+
+
+def _lacks_tag(request: Request) -> bool:
+    try:
+        return request.to.tag is None
+    except MessageError:
+        return False  # nothing can be added to what cannot be read
 
 
 def request_bytes(method: str, uri: str, fields: Iterable[tuple[str, str]], body: bytes = b"") -> bytes:

@@ -14,7 +14,9 @@ from sipframe.message.grammar import QUOTED, TOKEN, unquote
 
 __all__ = ["Credentials", "parse_auth_params", "parse_credentials"]
 
-_PARAM = re.compile(rf"({TOKEN}++)[ \t]*+=[ \t]*+(?:({QUOTED})|([^\s,\"]++))[ \t]*+,?+[ \t]*+|(.)", re.DOTALL)
+_PARAM = re.compile(
+    rf"({TOKEN}++)[ \t]*+=[ \t]*+(?:({QUOTED})|([^\s,\"]++))[ \t]*+,?+[ \t]*+|(.+)", re.DOTALL
+)
 _SCHEME = re.compile(rf"({TOKEN}++)[ \t]*+", re.ASCII)
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
 

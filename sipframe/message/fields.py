@@ -30,7 +30,8 @@ _DATE = re.compile(
 )
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _RETRY_AFTER = re.compile(
-    r"([0-9]{1,10})[ \t]*+(\((?:[^()\\]++|\\.)*+\))?+[ \t]*+((?:;.*)?+)", re.ASCII | re.DOTALL
+    r"([0-9]{1,10})[ \t]*+(\((?:[^()\\]++|\\.|\((?:[^()\\]++|\\.)*+\))*+\))?+[ \t]*+((?:;.*)?+)",
+    re.ASCII | re.DOTALL,
 )
 _CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]++({TOKEN}++)", re.ASCII)
 _WARNING = re.compile(rf"([0-9]{{3}}) ((?:{TOKEN}|[\[\]:])++) ({QUOTED})", re.ASCII)
@@ -114,7 +115,7 @@ def parse_date(text: str) -> datetime:
             int(day),
             int(hour),
             int(minute),
-            min(int(second), 59),
+            59 if second == "60" else int(second),
             tzinfo=UTC,
         )
     except ValueError:

@@ -57,7 +57,8 @@ class StreamFramer:
                 return self._between()
             self._half_ping = False
             end = buffer.find(b"\r\n\r\n", self._searched)
-            if (len(buffer) if end < 0 else end) > self._limits.head:
+            # Up to three octets of the empty line may have come already.
+            if (len(buffer) - 3 if end < 0 else end) > self._limits.head:
                 raise MessageError("Header fields too large", 513)
             if end < 0:
                 self._searched = max(0, len(buffer) - 3)

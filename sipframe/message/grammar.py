@@ -26,7 +26,7 @@ QUOTED: Final = r'"(?:[^"\\\r\n]++|\\[^\r\n])*+"'
 _PARAM = re.compile(
     rf"[ \t]*+;[ \t]*+({TOKEN}++)(?:[ \t]*+=[ \t]*+({QUOTED}|(?:{TOKEN}|[\[\]:=/@&?$])++))?+[ \t]*+"
 )
-_SIMPLE_PARAMS = re.compile(rf";({TOKEN}++)(?:=((?:{TOKEN}|[\[\]:=/@&?$])++))?+|(.)", re.DOTALL)
+_SIMPLE_PARAMS = re.compile(rf";({TOKEN}++)(?:=((?:{TOKEN}|[\[\]:=/@&?$])++))?+|(.+)", re.DOTALL)
 _TOKEN = re.compile(rf"{TOKEN}++")
 _LIST_ITEM = re.compile(rf"(?:[^\",<]++|{QUOTED}|<[^<>]*+>)*+")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

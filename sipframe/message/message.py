@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Generic, TypeVar, overload
+from typing import Final, Generic, NamedTuple, TypeVar, overload
 
 from sipframe.message.credentials import Credentials, parse_auth_params, parse_credentials
 from sipframe.message.errors import MessageError
@@ -31,8 +31,6 @@ from sipframe.message.uri import URI, parse_uri
 from sipframe.message.via import Via, parse_vias
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "Message", "Request", "Response", "parse_message"]
-
-from typing import NamedTuple
 
 T = TypeVar("T")
 
@@ -151,9 +149,9 @@ class Message:
 
     @typed("Call-ID")
     def call_id(self) -> str:
-        """Call-ID: one word, compared octet by octet (RFC 3261 20.8)."""
+        """Call-ID: visible ASCII without blanks, compared octet by octet (RFC 3261 20.8)."""
         value = self.required("call-id", "Call-ID")
-        if not value or " " in value or "\t" in value:
+        if not value.isascii() or not value.isprintable() or " " in value or not value:
             raise MessageError("Malformed Call-ID")
         return value
 
@@ -284,7 +282,7 @@ class Message:
 
     @typed("Warning")
     def warnings(self) -> tuple[WarningValue, ...]:
-        """WarningValue (RFC 3261 20.43)."""
+        """Warning (RFC 3261 20.43)."""
         return parse_warnings(self.all("warning"))
 
 
@@ -339,7 +337,7 @@ class Response(Message):
         return f"<Response {self.status} {self.reason!r}>"
 
 
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_STRAY: Final = "CR or LF inside a line"
 _STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([0-9]+) (.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _METHODS = frozenset(
     (
@@ -372,7 +370,7 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
     breaks = len(lines) - 1
     defect = ""
     if text.count("\n") != breaks or text.count("\r") != breaks:
-        defect = "CR or LF inside a line"  # RFC 3261 7: lines end in CRLF, and nothing else does
+        defect = _STRAY  # RFC 3261 7: lines end in CRLF, and nothing else does
     elif breaks > limits.lines:
         raise MessageError("Too many header fields", 513)
     start = lines.pop(0)
@@ -383,7 +381,7 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
     for line in lines:
         name, colon, value = line.partition(":")
         key = usual_spelling(name)
-        if key is None:
+        if key is None or not colon:
             if not colon:
                 defect = defect or "Header field without a colon"
                 continue
@@ -393,7 +391,8 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
                 defect = defect or error.reason
                 continue
         if folded and "\r\n" in value:
-            value = _FOLD.sub(" ", value)  # RFC 3261 7.3.1
+            # RFC 3261 7.3.1: a fold, and the white space around it, is one blank.
+            value = " ".join([part.strip(" \t") for part in value.split("\r\n")])
         value = value.strip(" \t")
         if key in fields:
             if key in SINGLE:
@@ -401,10 +400,21 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
             fields[key].append(value)
         else:
             fields[key] = [value]
+    if defect is _STRAY:
+        fields = _unbroken(fields)
     message = _start(start, lines, fields)
     if defect:
         raise MessageError(defect, 400, message)
     return message
+
+
+def _unbroken(fields: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The values without CR and LF: nothing else of a broken message may be repeated in an answer to it."""
+    whole = {
+        name: [value for value in values if "\r" not in value and "\n" not in value]
+        for name, values in fields.items()
+    }
+    return {name: values for name, values in whole.items() if values}
 
 
 def _join_folded(lines: list[str]) -> list[str]:
@@ -431,7 +441,10 @@ def _start(start: str, lines: list[str], fields: dict[str, list[str]]) -> Reques
         version, code, reason = status.groups()
         if version.upper() != "SIP/2.0" or len(code) != 3 or not "100" <= code <= "699":
             raise MessageError("Malformed Status-Line", 400, Response(0, reason, version, lines, fields))
-        return Response(int(code), reason, "SIP/2.0", lines, fields)
+        return Response(int(code), reason, version, lines, fields)
+    exact = len(parts)
+    while not parts[-1] and len(parts) > 3:
+        parts.pop()  # blanks at the end of the Request-Line
     version = parts[-1]
     if len(parts) < 3 or not _VERSION.fullmatch(version) or not is_token(parts[0]):
         raise MessageError("Malformed start line")
@@ -439,8 +452,8 @@ def _start(start: str, lines: list[str], fields: dict[str, list[str]]) -> Reques
     request = Request(parts[0], " ".join(parts[1:-1]), version, lines, fields)
     if version.upper() != "SIP/2.0":
         raise MessageError("Version Not Supported", 505, request)  # RFC 3261 21.5.6
-    if len(parts) != 3 or not parts[1]:
-        raise MessageError("White space in the Request-URI", 400, request)  # RFC 3261 7.1
+    if exact != 3 or not parts[1]:
+        raise MessageError("White space in the Request-Line", 400, request)  # RFC 3261 7.1
     return request
 
 
@@ -457,7 +470,9 @@ def parse_message(datagram: bytes, limits: Limits = DEFAULT_LIMITS) -> Request |
     if (len(datagram) if end < 0 else end) - start > limits.head:
         raise MessageError("Header fields too large", 513)
     if end < 0:
-        raise MessageError("No empty line after the header fields", 400, _as_far_as_it_goes(datagram[start:]))
+        raise MessageError(
+            "No empty line after the header fields", 400, _as_far_as_it_goes(datagram[start:], limits)
+        )
     message = read_head(datagram[start:end], limits)
     length = body_length(message, limits)
     body = datagram[end + 4 :]
@@ -465,6 +480,8 @@ def parse_message(datagram: bytes, limits: Limits = DEFAULT_LIMITS) -> Request |
         if length > len(body):
             raise MessageError("Content-Length larger than the datagram", 400, message)
         body = body[:length]
+    elif len(body) > limits.body:
+        raise MessageError("Message Too Large", 513, message)
     message.body = body
     return message
 
@@ -486,8 +503,8 @@ def body_length(message: Request | Response, limits: Limits) -> int | None:
     return length
 
 
-def _as_far_as_it_goes(head: bytes) -> Request | Response | None:
+def _as_far_as_it_goes(head: bytes, limits: Limits) -> Request | Response | None:
     try:
-        return read_head(head)
+        return read_head(head, limits)
     except MessageError as error:
         return error.partial

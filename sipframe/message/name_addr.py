@@ -11,14 +11,14 @@ import re
 from typing import NamedTuple
 
 from sipframe.message.errors import MessageError
-from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, unquote
+from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, quote, unquote
 from sipframe.message.uri import URI, parse_uri
 
 __all__ = ["NameAddr", "parse_name_addr", "parse_name_addrs"]
 
 _NAME_ADDR = re.compile(
     rf"""[ \t]*+
-    (?: ({QUOTED}|(?:{TOKEN}|[\x80-\U0010ffff \t])*+) [ \t]*+ <([^<>"]*+)>
+    (?: ({QUOTED}|(?:{TOKEN}|[\x80-\U0010ffff \t])*+) [ \t]*+ <([^<>"\r\n]*+)>
       | ([A-Za-z][A-Za-z0-9+.\-]*+:[^\s<>",;?]++) )
     [ \t]*+ ((?:;(?:[^",<>]++|{QUOTED})*+)?+)
     """,
@@ -67,8 +67,6 @@ class NameAddr(NamedTuple):
         return delta_seconds(value)
 
     def __str__(self) -> str:
-        from sipframe.message.grammar import quote
-
         display = quote(self.display) + " " if self.display else ""
         return f"{display}<{self.uri_text}>{params_text(self.params)}"
 

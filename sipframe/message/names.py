@@ -52,17 +52,28 @@ SINGLE: Final = frozenset(
         "event",
         "expires",
         "from",
+        "join",
         "max-breadth",
         "max-forwards",
         "mime-version",
         "min-expires",
+        "min-se",
         "organization",
         "priority",
+        "rack",
+        "refer-to",
+        "referred-by",
+        "replaces",
         "reply-to",
         "retry-after",
+        "rseq",
         "server",
         "session-expires",
+        "sip-etag",
+        "sip-if-match",
         "subject",
+        "subscription-state",
+        "target-dialog",
         "timestamp",
         "to",
         "user-agent",
@@ -100,7 +111,8 @@ def canonical_name(name: str) -> str:
     known = _SPELLINGS.get(name)
     if known is not None:
         return known
-    stripped = name.rstrip(" \t").lower()
+    stripped = name.rstrip(" \t")
     if not _TOKEN.fullmatch(stripped):
         raise MessageError("Malformed header field name")
-    return COMPACT.get(stripped, stripped)
+    canonical = stripped.lower()
+    return COMPACT.get(canonical, canonical)

@@ -30,7 +30,7 @@ _SIP = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-_OTHER = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):([!-;=?-~]+)")
+_OTHER = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):([!#-;=?-~]+)")
 _UNRESERVED_ESCAPE = re.compile(_ESCAPED)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()")
 _MUST_AGREE = ("user", "ttl", "method", "maddr", "transport")
@@ -182,8 +182,8 @@ def equivalent(a: URI, b: URI) -> bool:
 def _params_agree(a: Params, b: Params) -> bool:
     if a == b:
         return True
-    left = {_comparable(name): _comparable(value or "").lower() for name, value in a}
-    right = {_comparable(name): _comparable(value or "").lower() for name, value in b}
+    left = {_comparable(name).lower(): _comparable(value or "").lower() for name, value in a}
+    right = {_comparable(name).lower(): _comparable(value or "").lower() for name, value in b}
     if any(left[name] != right[name] for name in left.keys() & right.keys()):
         return False
     # 19.1.4: these never match when they stand in one URI only, even with their default value.
