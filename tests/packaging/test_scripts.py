@@ -6,8 +6,10 @@ The programs in the virtual environment are stand-ins that write down how they w
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,9 +43,9 @@ class Tree:
             shutil.copy(ROOT / name, self.root)
         programs = self.root / ".venv" / "bin"
         programs.mkdir(parents=True)
-        python = shutil.which("python3")
+        quoted = {name: shlex.quote(str(value)) for name, value in vars(self).items()}
         for name, rest in {"python": PYTHON, "sipframe": SIPFRAME, "twistd": ""}.items():
-            text = (WRITES_ITSELF_DOWN + rest).format(python=python, **vars(self))
+            text = (WRITES_ITSELF_DOWN + rest).format(python=shlex.quote(sys.executable), **quoted)
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
 
