@@ -91,15 +91,23 @@ def response_bytes(
 
     ``to_tag`` is added to To unless the request's To has a tag or it is None (RFC 3261 8.2.6.2). ``fields`` are ready
     lines, each with its CRLF. ``source`` is where the request came from (address without brackets, port), for the top
-    Via (18.2.1); ``via`` saves parsing it again. Fields that the request lacks are left out: an answer to a
-    malformed request repeats what there is. Raises MessageError when the request's Via cannot be read.
+    Via (18.2.1); ``via`` saves parsing it again. An answer to a malformed request repeats what there is: fields that
+    are missing are left out, a Via that cannot be read is repeated as it came. Raises MessageError when there is no
+    Via to go by at all (:attr:`Request.reply_via`).
     """
     values = request.fields
-    vias = request.vias
-    first = stamped(via or vias[0], source[0], source[1])
-    if len(vias) == 1:
+    try:
+        vias = request.vias
+    except MessageError:
+        vias = ()
+        _ = request.reply_via  # raises when there is nothing to go by
+    if not vias:
+        head = f"SIP/2.0 {status} {reason}\r\n" + "".join([f"Via: {value}\r\n" for value in values["via"]])
+    elif len(vias) == 1:
+        first = stamped(via or vias[0], source[0], source[1])
         head = f"SIP/2.0 {status} {reason}\r\nVia: {first}\r\n"
     else:
+        first = stamped(via or vias[0], source[0], source[1])
         rest = "".join([f"Via: {other.text}\r\n" for other in vias[1:]])
         head = f"SIP/2.0 {status} {reason}\r\nVia: {first}\r\n{rest}"
     try:

@@ -28,7 +28,7 @@ from sipframe.message.grammar import is_token, tokens
 from sipframe.message.name_addr import NameAddr, delta_seconds, parse_name_addr, parse_name_addrs
 from sipframe.message.names import SINGLE, canonical_name, usual_spelling
 from sipframe.message.uri import URI, parse_uri
-from sipframe.message.via import Via, parse_vias
+from sipframe.message.via import Via, parse_vias, salvaged
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "Message", "Request", "Response", "parse_message"]
 
@@ -310,6 +310,23 @@ class Request(Message):
         """The Request-URI. Raises MessageError when it is malformed."""
         return parse_uri(self.uri_text)
 
+    @property
+    def reply_via(self) -> Via:
+        """The topmost Via as far as an answer needs it; a malformed one may do up to its parameters.
+
+        Raises MessageError when there is nothing to go by.
+        """
+        try:
+            return self.vias[0]
+        except MessageError:
+            values = self.fields.get("via")
+            if not values:
+                raise
+        try:
+            return parse_vias(values[:1])[0]
+        except MessageError:
+            return salvaged(values[0])
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.uri_text!r}>"
 
@@ -475,14 +492,13 @@ def parse_message(datagram: bytes, limits: Limits = DEFAULT_LIMITS) -> Request |
         )
     message = read_head(datagram[start:end], limits)
     length = body_length(message, limits)
-    body = datagram[end + 4 :]
+    message.body = body = datagram[end + 4 :]
     if length is not None and length != len(body):
         if length > len(body):
             raise MessageError("Content-Length larger than the datagram", 400, message)
-        body = body[:length]
+        message.body = body[:length]
     elif len(body) > limits.body:
         raise MessageError("Message Too Large", 513, message)
-    message.body = body
     return message
 
 

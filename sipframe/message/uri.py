@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from sipframe.message.errors import MessageError
-from sipframe.message.grammar import Params, param
+from sipframe.message.grammar import Params
 
 __all__ = ["URI", "OtherURI", "SipURI", "aor_of", "equivalent", "parse_uri"]
 
@@ -49,8 +49,11 @@ class SipURI(NamedTuple):
     headers: tuple[tuple[str, str], ...]
 
     def param(self, name: str) -> str | None:
-        """The value of a URI parameter, ``""`` when it stands bare, None when it is missing."""
-        return param(self.params, name)
+        """The value of a URI parameter, escapes undone, ``""`` when it stands bare, None when it is missing."""
+        for key, value in self.params:
+            if key == name or ("%" in key and plain(key).lower() == name):
+                return "" if value is None else plain(value)
+        return None
 
     def __str__(self) -> str:
         userinfo = ""
@@ -119,7 +122,7 @@ def _uri_params(text: str) -> Params:
     for item in text[1:].split(";"):
         name, equals, value = item.partition("=")
         found.append((name.lower(), value if equals else None))
-    if len(found) > 1 and len({name for name, _ in found}) != len(found):
+    if len(found) > 1 and len({plain(name).lower() for name, _ in found}) != len(found):
         # RFC 3261 19.1.1: any given parameter-name MUST NOT appear more than once.
         raise MessageError("Repeated parameter in a URI")
     return tuple(found)

@@ -12,18 +12,21 @@ from typing import NamedTuple
 from sipframe.message.errors import MessageError
 from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, split_list
 
-__all__ = ["COOKIE", "Via", "parse_vias", "stamped"]
+__all__ = ["COOKIE", "Via", "parse_vias", "salvaged", "stamped"]
 
 COOKIE = "z9hG4bK"
 """What the branch of an RFC 3261 element begins with (RFC 3261 8.1.1.7)."""
 
-_VIA = re.compile(
-    rf"""({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]++
+_SENT_BY = rf"""
+    ({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]++
     ([A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?+|\[[0-9A-Fa-f:.]++\])
     (?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?+
-    [ \t]*+((?:;(?:[^",]++|{QUOTED})*+)?+)""",
+"""
+_VIA = re.compile(
+    rf"""{_SENT_BY} [ \t]*+((?:;(?:[^",]++|{QUOTED})*+)?+)""",
     re.VERBOSE | re.ASCII,
 )
+_BEGINNING = re.compile(rf"{_SENT_BY} (?![^;, \t])", re.VERBOSE | re.ASCII)
 
 
 class Via(NamedTuple):
@@ -80,6 +83,16 @@ def parse_vias(values: list[str]) -> tuple[Via, ...]:
                 Via(f"{name}/{version}", transport.upper(), host, number, parse_params(params), text)
             )
     return tuple(found)
+
+
+def salvaged(text: str) -> Via:
+    """The beginning of a malformed Via, as far as its sent-by: enough to answer. Raises MessageError."""
+    match = _BEGINNING.match(text)
+    if match is None:
+        raise MessageError("Malformed Via")
+    name, version, transport, host, port = match.groups()
+    number = None if port is None or not 0 < int(port) < 65536 else int(port)
+    return Via(f"{name}/{version}", transport.upper(), host, number, (), text)
 
 
 def stamped(via: Via, host: str, port: int) -> str:
