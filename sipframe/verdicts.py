@@ -20,7 +20,19 @@ __all__ = [
     "Secret",
     "Snapshot",
     "Terms",
+    "Unavailable",
 ]
+
+
+class Unavailable(Exception):
+    """A plug-in raises this when it cannot answer now but may soon: 503 with Retry-After, in seconds.
+
+    Whatever else a plug-in raises is answered 500 (RFC 3261 10.3 step 7, 21.5.1).
+    """
+
+    def __init__(self, reason: str, retry_after: int = 5) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class Address(NamedTuple):

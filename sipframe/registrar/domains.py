@@ -1,0 +1,43 @@
+"""The domains that are served, and the names under which they are addressed (RFC 3261 10.3 steps 1 and 5).
+
+Rules: a host is ours when it is a domain, an alias of one, or the very address that the request came in on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sipframe.message import SipURI, aor_of
+
+__all__ = ["Domains"]
+
+
+class Domains:
+    """Which hosts mean which domain. ``aliases`` maps a host to the domain whose users it names."""
+
+    __slots__ = ("_by_host", "names")
+
+    def __init__(self, names: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
+        self.names = tuple(dict.fromkeys(_plain(name) for name in names))
+        self._by_host = {name: name for name in self.names}
+        for alias, name in (aliases or {}).items():
+            if _plain(name) not in self._by_host:
+                raise ValueError(f"the alias {alias!r} names {name!r}, which is no domain that is served")
+            self._by_host[_plain(alias)] = _plain(name)
+
+    def domain_of(self, host: str) -> str | None:
+        """The domain that ``host`` (as in a URI) stands for, or None."""
+        return self._by_host.get(host) or self._by_host.get(_plain(host))
+
+    def aor_of(self, uri: SipURI) -> str | None:
+        """The canonical AOR of a user of ours, or None when the domain is not served or no user is named."""
+        domain = self.domain_of(uri.host)
+        if domain is None or uri.user is None:
+            return None
+        if domain == uri.host:
+            return aor_of(uri)
+        return aor_of(uri._replace(host=f"[{domain}]" if ":" in domain else domain))
+
+
+def _plain(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
