@@ -196,6 +196,24 @@ def test_an_install_that_fails_is_tried_again(tree: Tree) -> None:
     assert tree.run("server")[0] == 0
 
 
+def test_a_lock_whose_owner_is_gone_is_no_lock(tree: Tree) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    lock = tree.root / ".venv.lock"
+    lock.symlink_to(str(gone.pid))
+    assert tree.run("server")[0] == 0
+    assert not lock.is_symlink()
+
+
+def test_an_environment_of_another_tree_is_made_anew(tree: Tree) -> None:
+    tree.run("server")
+    (tree.root / ".venv" / ".sipframe-tree").write_text("/where/it/was\n")
+    (tree.root / ".venv" / ".sipframe-server").unlink()
+    status, _, errors = tree.run("server", PYTHON="/nowhere/python")
+    assert status == 1
+    assert errors.startswith("No Python 3.11 or later")
+
+
 @pytest.mark.parametrize("name", ["server", "test"])
 def test_no_python_is_one_clear_line(tree: Tree, name: str) -> None:
     shutil.rmtree(tree.root / ".venv")
