@@ -13,33 +13,40 @@ import tracemalloc
 from collections.abc import Callable
 
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
-from sipframe.message import Request, Response, Via, parse_message
+from sipframe.interfaces import IFlow
+from sipframe.message import Request, Response, parse_message
 from sipframe.transaction import (
     ClientTransaction,
     ClientUser,
-    Flow,
     ServerTransaction,
     TransactionLayer,
     TransactionSettings,
     TransactionUser,
 )
+from sipframe.verdicts import Address
 
 COUNT = 20_000
 ROUNDS = 5
 ANSWER = b"SIP/2.0 200 OK\r\n\r\n"
 
 
+@implementer(IFlow)
 class NullFlow:
     """A flow that sends nothing."""
 
     transport = "UDP"
+    secure = False
+    local = Address("192.0.2.1", 5060)
+    peer = Address("192.0.2.7", 5062)
     serial = 1
     alive = True
+    peer_certificate = None
 
     def send(self, data: bytes) -> None: ...
 
-    def respond(self, data: bytes, via: Via) -> None: ...
+    def respond(self, data: bytes, via: object) -> None: ...
 
 
 class Core(TransactionUser):
@@ -66,7 +73,7 @@ class User(ClientUser):
     def transport_failed(self, transaction: ClientTransaction) -> None: ...
 
 
-def trying(request: Request, flow: Flow) -> bytes:
+def trying(request: Request, flow: IFlow) -> bytes:
     return ANSWER
 
 

@@ -9,7 +9,7 @@ from sipframe.transaction.hop_by_hop import ack_bytes, cancel_bytes
 from sipframe.transaction.layer import Counts, TransactionLayer, TransactionSettings
 from sipframe.transaction.server import ServerTransaction
 from sipframe.transaction.timers import Clock, TimerOwner, TimerQueue, TimerQueues, TimerSettings
-from sipframe.transaction.users import Builder, ClientUser, Flow, TransactionUser
+from sipframe.transaction.users import Builder, ClientUser, TransactionUser
 
 __all__ = [
     "Builder",
@@ -17,7 +17,6 @@ __all__ = [
     "ClientUser",
     "Clock",
     "Counts",
-    "Flow",
     "ServerTransaction",
     "TimerOwner",
     "TimerQueue",

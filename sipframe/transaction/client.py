@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from sipframe.message import MessageError, Response
 from sipframe.transaction import actions as do
@@ -19,7 +19,10 @@ from sipframe.transaction.invite_client import INVITE_CLIENT
 from sipframe.transaction.machine import BoundMachine, bind
 from sipframe.transaction.non_invite_client import NON_INVITE_CLIENT
 from sipframe.transaction.timers import TimerQueue, TransactionTimers
-from sipframe.transaction.users import ClientUser, Flow
+from sipframe.transaction.users import ClientUser
+
+if TYPE_CHECKING:
+    from sipframe.interfaces import IFlow
 
 __all__ = ["ClientSide", "ClientTransaction"]
 
@@ -59,7 +62,7 @@ class ClientTransaction:
         side: ClientSide,
         key: ClientKey,
         data: bytes,
-        flow: Flow,
+        flow: IFlow,
         user: ClientUser,
         machine: BoundMachine[Effect],
     ) -> None:

@@ -8,7 +8,8 @@ The layer keeps no more than its settings allow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -19,7 +20,10 @@ from sipframe.transaction.client import ClientSide, ClientTransaction
 from sipframe.transaction.matching import Rfc2543Key, ServerKey, client_key, original_keys, server_key
 from sipframe.transaction.server import ServerSide, ServerTransaction
 from sipframe.transaction.timers import Clock, TimerQueues, TimerSettings, TransactionTimers
-from sipframe.transaction.users import Builder, ClientUser, Flow, TransactionUser
+from sipframe.transaction.users import Builder, ClientUser, TransactionUser
+
+if TYPE_CHECKING:
+    from sipframe.interfaces import IFlow
 
 __all__ = ["Counts", "TransactionLayer", "TransactionSettings"]
 
@@ -89,15 +93,15 @@ class TransactionLayer:
         self._timers = TransactionTimers(self.queues, settings.timers)
         self._limit = settings.max_server_transactions
         self._servers: dict[ServerKey, ServerTransaction] = {}
-        self._other_keys: dict[Hashable, ServerTransaction] = {}
-        shared = (self._timers, trying, self._servers, self._other_keys, self.ignored)
+        self._acks: dict[Rfc2543Key, ServerTransaction] = {}
+        shared = (self._timers, trying, self._servers, self._acks, self.ignored)
         self._side = ServerSide(tu, tu.request, *shared)
         self._cancel_side = ServerSide(tu, self._answer_cancel, *shared)
         self._client_side = ClientSide(self._timers, self.ignored)
 
     # From the network.
 
-    def request(self, request: Request, flow: Flow) -> None:
+    def request(self, request: Request, flow: IFlow) -> None:
         """Take a request that came by ``flow`` to its transaction, or to the core.
 
         Raises MessageError, with nothing done, when the fields that tell transactions apart cannot be read.
@@ -134,7 +138,7 @@ class TransactionLayer:
                 transaction.drop()
             raise
 
-    def response(self, response: Response, flow: Flow) -> None:
+    def response(self, response: Response, flow: IFlow) -> None:
         """Take a response that came by ``flow`` to its client transaction; without one it is counted (RFC 6026 7.3)."""
         try:
             key = client_key(response)
@@ -149,14 +153,14 @@ class TransactionLayer:
         self.counts.responses += 1
         transaction.received(response)
 
-    def flow_lost(self, flow: Flow) -> None:
+    def flow_lost(self, flow: IFlow) -> None:
         """End the client transactions on ``flow``. Server transactions stay, to absorb what comes (RFC 6026 7.1)."""
         for transaction in list(self._client_side.by_flow.get(flow.serial, ())):
             transaction.happen(on.TRANSPORT_ERROR)
 
     # From the core.
 
-    def send(self, data: bytes, method: str, branch: str, flow: Flow, user: ClientUser) -> ClientTransaction:
+    def send(self, data: bytes, method: str, branch: str, flow: IFlow, user: ClientUser) -> ClientTransaction:
         """Send a request on ``flow`` in a new client transaction.
 
         ``data`` is the whole request, ``branch`` that of its topmost Via, which is ours; it begins with the cookie and
@@ -198,11 +202,9 @@ class TransactionLayer:
         yield from self._servers.values()
         yield from self._client_side.transactions.values()
 
-    def _unmatched_ack(self, key: ServerKey, request: Request, flow: Flow) -> None:
+    def _unmatched_ack(self, key: ServerKey, request: Request, flow: IFlow) -> None:
         # An RFC 2543 peer's ACK is known by the To tag of the response.
-        transaction = (
-            self._other_keys.get(key._replace(method="ACK")) if isinstance(key, Rfc2543Key) else None
-        )
+        transaction = self._acks.get(key) if isinstance(key, Rfc2543Key) else None
         if transaction is None:
             self._tu.ack(request, flow)
             return

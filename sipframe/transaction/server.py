@@ -8,9 +8,9 @@ thousands for 32 seconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from sipframe.message import MessageError, Request, Via, parse_message
 from sipframe.transaction import actions as do
@@ -20,7 +20,10 @@ from sipframe.transaction.machine import BoundMachine, bind
 from sipframe.transaction.matching import Rfc2543Key, ServerKey
 from sipframe.transaction.non_invite_server import NON_INVITE_SERVER
 from sipframe.transaction.timers import TimerQueue, TransactionTimers
-from sipframe.transaction.users import Builder, Flow, TransactionUser
+from sipframe.transaction.users import Builder, TransactionUser
+
+if TYPE_CHECKING:
+    from sipframe.interfaces import IFlow
 
 __all__ = ["ServerSide", "ServerTransaction"]
 
@@ -31,7 +34,7 @@ class ServerSide:
     ``request`` takes the new request of a transaction: the transaction user, for a CANCEL that matches the layer.
     """
 
-    __slots__ = ("ignored", "other_keys", "request", "timers", "transactions", "trying", "tu")
+    __slots__ = ("acks", "ignored", "request", "timers", "transactions", "trying", "tu")
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class ServerSide:
         timers: TransactionTimers,
         trying: Builder,
         transactions: dict[ServerKey, ServerTransaction],
-        other_keys: dict[Hashable, ServerTransaction],
+        acks: dict[Rfc2543Key, ServerTransaction],
         ignored: Counter[tuple[str, str, str]],
     ) -> None:
         self.tu = tu
@@ -48,20 +51,25 @@ class ServerSide:
         self.timers = timers
         self.trying = trying
         self.transactions = transactions
-        self.other_keys = other_keys
+        self.acks = acks
         self.ignored = ignored
 
 
-Arrival = tuple[Request, Flow]
+Arrival = tuple[Request, "IFlow"]
 
 
 class ServerTransaction:
-    """One request and its answers. ``flow`` brought the request, ``via`` is its topmost Via."""
+    """One request and its answers. ``flow`` brought the request, ``via`` is its topmost Via.
+
+    ``mark`` is the transaction user's: Call-ID, CSeq number and From tag, by which a request is known that came by
+    another path (RFC 3261 8.2.2.2). The end of a transaction that bears one is reported
+    (:meth:`TransactionUser.terminated`).
+    """
 
     __slots__ = (
+        "_ack_key",
         "_guard",
         "_machine",
-        "_other_keys",
         "_repeat",
         "_request",
         "_response",
@@ -69,6 +77,7 @@ class ServerTransaction:
         "_state",
         "flow",
         "key",
+        "mark",
         "via",
     )
 
@@ -78,7 +87,7 @@ class ServerTransaction:
         key: ServerKey,
         request: Request,
         via: Via,
-        flow: Flow,
+        flow: IFlow,
         machine: BoundMachine[Effect],
     ) -> None:
         self._side = side
@@ -88,7 +97,8 @@ class ServerTransaction:
         self._response = b""
         self._repeat: TimerQueue | None = None
         self._guard: TimerQueue | None = None
-        self._other_keys: tuple[Hashable, ...] = ()
+        self._ack_key: Rfc2543Key | None = None
+        self.mark: tuple[str, int, str | None] | None = None
         self.key = key
         self.flow = flow
         self.via = via
@@ -139,7 +149,8 @@ class ServerTransaction:
                     self._expect_ack(data)
             elif status == 408:
                 self._not_allowed()  # RFC 4320 4.2
-                self.drop()
+                if self._request is not None:
+                    self.drop()
                 return
         elif status >= 200:
             event = on.SUCCESS
@@ -172,17 +183,6 @@ class ServerTransaction:
         self._request = None
         self.forget()
 
-    def is_merged(self) -> bool:
-        """Whether the request came before, by another way, and that transaction goes on (RFC 3261 8.2.2.2: 482).
-
-        Asked once, by a UAS, for a request whose To has no tag. Raises MessageError when From, Call-ID or CSeq cannot
-        be read.
-        """
-        request = self.request
-        if request.to.tag is not None:
-            return False
-        return not self._claim((request.from_.tag, request.call_id, request.cseq))
-
     # What the layer and the timers do.
 
     def happen(self, event: str, data: bytes = b"", arrival: Arrival | None = None) -> None:
@@ -212,9 +212,11 @@ class ServerTransaction:
         """Stop the timers and leave the matching; an action too."""
         self.stop_timers()
         self._side.transactions.pop(self.key, None)
-        for key in self._other_keys:
-            self._side.other_keys.pop(key, None)
-        self._other_keys = ()
+        if self._ack_key is not None:
+            self._side.acks.pop(self._ack_key, None)
+        if self.mark is not None:
+            self._side.tu.terminated(self)
+            self.mark = None
 
     def _provisional_allowed(self, status: int) -> bool:
         # RFC 4320 4.1. Over UDP the first 100 is timer 100's, at the right moment.
@@ -227,15 +229,11 @@ class ServerTransaction:
         # RFC 3261 17.2.3: the To tag of an RFC 2543 peer's ACK is that of the response.
         assert isinstance(self.key, Rfc2543Key)
         try:
-            self._claim(self.key._replace(to_tag=parse_message(data).to.tag, method="ACK"))
+            key = self.key._replace(to_tag=parse_message(data).to.tag)
         except MessageError:
-            pass  # the answer has no To that could be repeated: timer H ends it
-
-    def _claim(self, key: Hashable) -> bool:
-        if self._side.other_keys.setdefault(key, self) is not self:
-            return False
-        self._other_keys = (*self._other_keys, key)
-        return True
+            return  # the answer has no To that could be repeated: timer H ends it
+        self._ack_key = key
+        self._side.acks[key] = self
 
     # The actions. Each takes the response of the transaction user and the request that arrived, if any.
 

@@ -1,4 +1,4 @@
-"""Whom transactions work for, and what they work with: the core, the senders of requests, flows.
+"""Whom transactions work for: the core, and the senders of requests.
 
 Rules: shapes only. What a core need not do has a body here that does nothing, and that is a right answer.
 """
@@ -9,29 +9,17 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from sipframe.message import Request, Response, Via
+from sipframe.message import Request, Response
 
 if TYPE_CHECKING:
+    from sipframe.interfaces import IFlow
     from sipframe.transaction.client import ClientTransaction
     from sipframe.transaction.server import ServerTransaction
 
-__all__ = ["Builder", "ClientUser", "Flow", "TransactionUser"]
+__all__ = ["Builder", "ClientUser", "TransactionUser"]
 
 
-class Flow(Protocol):
-    """What transactions need of a flow (:class:`sipframe.interfaces.IFlow`)."""
-
-    @property
-    def transport(self) -> str: ...
-    @property
-    def serial(self) -> int: ...
-    @property
-    def alive(self) -> bool: ...
-    def send(self, data: bytes) -> None: ...
-    def respond(self, data: bytes, via: Via) -> None: ...
-
-
-Builder = Callable[[Request, Flow], bytes]
+Builder = Callable[[Request, "IFlow"], bytes]
 """Makes a whole response to a request that came by a flow."""
 
 
@@ -45,7 +33,7 @@ class TransactionUser(Protocol):
         A CANCEL comes here only when it matches no transaction (RFC 3261 9.2: 481; a proxy: 16.10).
         """
 
-    def ack(self, request: Request, flow: Flow) -> None:
+    def ack(self, request: Request, flow: IFlow) -> None:
         """An ACK outside any transaction: for a 2xx, for an answer given statelessly, or a stray one."""
         return
 
@@ -56,7 +44,7 @@ class TransactionUser(Protocol):
         """
         return
 
-    def refused(self, request: Request, flow: Flow) -> None:
+    def refused(self, request: Request, flow: IFlow) -> None:
         """There is no room for another transaction: ``request`` has none, answer 503 without one or not at all."""
         return
 
@@ -64,11 +52,15 @@ class TransactionUser(Protocol):
         """No ACK came for the final answer to an INVITE (RFC 3261 17.2.1, timer H)."""
         return
 
+    def terminated(self, transaction: ServerTransaction) -> None:
+        """``transaction``, which bears a :attr:`~ServerTransaction.mark`, has ended."""
+        return
+
     def transport_failed(self, transaction: ServerTransaction) -> None:
         """An answer could not be sent: the flow is dead. The transaction stays where it is (RFC 6026 8.8)."""
         return
 
-    def stray_response(self, response: Response, flow: Flow) -> None:
+    def stray_response(self, response: Response, flow: IFlow) -> None:
         """A response that matches no transaction; it is counted and must not be forwarded (RFC 6026 7.3)."""
         return
 
