@@ -1,0 +1,106 @@
+"""Settings: everything that can be set about a server, frozen, with its default.
+
+Rules: a setting is checked when it is made, and a wrong one raises ValueError with one line that names it. Nothing
+here opens a file or a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import attrs
+
+from sipframe.auth.settings import DigestSettings
+from sipframe.transaction import TransactionSettings
+from sipframe.transport import ListenAddress, TransportLimits
+from sipframe.verdicts import Terms
+
+__all__ = ["DEFAULT_DOMAIN", "DEFAULT_LISTEN", "LOOPBACK_ALIASES", "LocationChoice", "Settings"]
+
+DEFAULT_DOMAIN = "localhost"
+LOOPBACK_ALIASES: Mapping[str, str] = MappingProxyType({"127.0.0.1": DEFAULT_DOMAIN, "::1": DEFAULT_DOMAIN})
+"""Without any domain given, users of ``localhost`` may be named by the loopback addresses as well."""
+
+DEFAULT_LISTEN: tuple[ListenAddress, ...] = (
+    ListenAddress.parse("udp:5060:interface=127.0.0.1"),
+    ListenAddress.parse("tcp:5060:interface=127.0.0.1"),
+    ListenAddress.parse("tls:5061:interface=127.0.0.1"),
+)
+
+
+@attrs.frozen
+class LocationChoice:
+    """``memory``, or ``sqlite`` with the file's path (None: ``location.sqlite`` in the state directory)."""
+
+    kind: Literal["memory", "sqlite"] = "sqlite"
+    path: Path | None = None
+    durability: Literal["process", "power"] = "process"
+
+    @classmethod
+    def parse(cls, text: str) -> LocationChoice:
+        """Read ``memory`` or ``sqlite[:path=FILE][:durability=process|power]``. Raises ValueError."""
+        kind, *arguments = text.split(":")
+        values: dict[str, Any] = {}
+        for argument in arguments:
+            name, equals, value = argument.partition("=")
+            if not equals or not value or kind != "sqlite" or name not in ("path", "durability"):
+                raise ValueError(
+                    f"--location {text}: {argument!r} is not path=FILE or durability=process|power"
+                )
+            values[name] = Path(value) if name == "path" else value
+        if kind not in ("memory", "sqlite"):
+            raise ValueError(f"--location {text}: there is no {kind!r}, only memory and sqlite")
+        if values.get("durability", "process") not in ("process", "power"):
+            raise ValueError(f"--location {text}: durability is process or power")
+        return cls(kind, **values)  # type: ignore[arg-type]  # checked above
+
+
+def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{attribute.name}: must be more than 0, not {value}")
+
+
+def _terms(_: object, attribute: attrs.Attribute[Any], value: Terms) -> None:
+    if not 0 < value.min_expires <= value.default_expires <= value.max_expires <= 2**32 - 1:
+        raise ValueError(
+            "expiry terms: 0 < min-expires <= default-expires <= max-expires < 2**32, not "
+            f"{value.min_expires}, {value.default_expires}, {value.max_expires}"
+        )
+    if value.max_contacts < 1:
+        raise ValueError(f"max-contacts: must be 1 or more, not {value.max_contacts}")
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """One server. Paths are used as they are; times are in seconds."""
+
+    state: Path
+    """The state directory: accounts, bindings and, when none is given, the certificate."""
+    listen: tuple[ListenAddress, ...] = DEFAULT_LISTEN
+    domains: tuple[str, ...] = (DEFAULT_DOMAIN,)
+    aliases: Mapping[str, str] = LOOPBACK_ALIASES
+    """Hosts that name a domain's users as well: alias to domain."""
+    realm: str | None = None
+    """The digest realm of all domains; None makes each domain its own realm."""
+    certificates: tuple[tuple[Path, Path], ...] = ()
+    """PEM chain and PEM key, the default one first; the others are chosen by SNI. Empty: self-signed, in ``state``."""
+    client_ca: Path | None = None
+    """PEM file of the authorities whose client certificates are verified; None asks for none."""
+    location: LocationChoice = LocationChoice()
+    terms: Terms = attrs.field(default=Terms(), validator=_terms)
+    digest: DigestSettings = attrs.field(factory=DigestSettings)
+    transactions: TransactionSettings = attrs.field(factory=TransactionSettings)
+    limits: TransportLimits = attrs.field(factory=TransportLimits)
+    plugin_deadline: float = attrs.field(default=5.0, validator=_positive)
+    """How long a plug-in may take for one answer."""
+    stop_deadline: float = attrs.field(default=5.0, validator=_positive)
+    """How long a stop waits for requests that are not answered yet."""
+    expire_every: float = attrs.field(default=1.0, validator=_positive)
+    """How often the location store is told to forget what has expired."""
+    certificates_every: float = attrs.field(default=10.0, validator=_positive)
+    """How often certificate files are looked at for changes."""
+    most_waiting: int = attrs.field(default=32, validator=_positive)
+    """REGISTERs for one AOR that may wait for the one before them."""

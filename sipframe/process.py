@@ -1,0 +1,72 @@
+"""The service as a process of its own: what twistd, a service manager and signals expect of it.
+
+Rules: everything here is about the process, so that :class:`~sipframe.service.SIPService` need not be: embedders have
+their own. A start that fails ends the process with one line. SIGHUP reloads. systemd hears when we are ready.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from sipframe.config import Settings
+from sipframe.events import Event
+from sipframe.service import SIPService
+from sipframe.wiring import StartError
+
+__all__ = ["ServedProcess", "notify"]
+
+_log = Logger()
+
+
+class ServedProcess(SIPService):
+    """A SIP server that has the process to itself. ``events_to_log`` writes every event to the log."""
+
+    def __init__(self, settings: Settings, *, reactor: Any, events_to_log: bool = False) -> None:
+        super().__init__(settings, reactor=reactor)
+        self._before: Any = signal.SIG_DFL
+        if events_to_log:
+            self.events.subscribe(_to_log)
+
+    def startService(self) -> None:
+        """Start, or end the process with one line."""
+        try:
+            super().startService()
+        except StartError as error:
+            sys.stderr.write(f"sipregistrar: {error}\n")
+            raise SystemExit(1) from None
+        self._before = signal.signal(signal.SIGHUP, self._hang_up)
+        notify("READY=1")
+
+    def stopService(self) -> Deferred[None]:
+        """Stop, and say so first."""
+        notify("STOPPING=1")
+        signal.signal(signal.SIGHUP, self._before)
+        return super().stopService()
+
+    def _hang_up(self, signum: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self.reload)
+
+
+def notify(state: str) -> None:
+    """Tell systemd, when it listens (sd_notify(3)): one datagram to the socket that NOTIFY_SOCKET names."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if path[:1] not in ("/", "@"):
+        return
+    address = "\0" + path[1:] if path[0] == "@" else path
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifying:
+            notifying.sendto(state.encode(), address)
+    except OSError as error:
+        _log.warn("cannot tell the service manager {state}: {error}", state=state, error=error)
+
+
+def _to_log(event: Event) -> None:
+    _log.info("{event_name} {fields!r}", event_name=event.name, fields=event.fields)
