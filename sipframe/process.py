@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from types import FrameType
 from typing import Any
 
@@ -40,7 +39,8 @@ class ServedProcess(SIPService):
         try:
             super().startService()
         except StartError as error:
-            sys.stderr.write(f"sipregistrar: {error}\n")
+            # sys.stderr is the log's by now.
+            os.write(2, f"sipregistrar: {error}\n".encode())
             raise SystemExit(1) from None
         self._before = signal.signal(signal.SIGHUP, self._hang_up)
         notify("READY=1")
