@@ -121,7 +121,7 @@ class TransactionLayer:
         if method == "CANCEL" and self._original(request) is not None:
             # It takes no room of its own: there is one for each transaction at most, and it brings an end nearer.
             side = self._cancel_side
-        elif len(self._servers) >= self._limit and not self._make_room():
+        elif len(self._servers) >= self._limit and not self._has_room():
             self.counts.refused += 1
             self._tu.refused(request, flow)
             return
@@ -226,8 +226,10 @@ class TransactionLayer:
         if original is not None and original.method == "INVITE" and not original.answered:
             self._tu.cancelled(original, cancel)
 
-    def _make_room(self) -> bool:
-        if not self._timers.timer_j.fire_first():
-            return False
-        self.counts.let_go += 1
+    def _has_room(self) -> bool:
+        """Let go of answered transactions until there is room for one more; False when there are not enough."""
+        while len(self._servers) >= self._limit:
+            if not self._timers.timer_j.fire_first():
+                return False
+            self.counts.let_go += 1
         return True

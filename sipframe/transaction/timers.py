@@ -159,8 +159,10 @@ class TimerQueues:
         return queue
 
     def stop(self) -> None:
-        """Cancel the wake-up. No timer fires any more."""
+        """Cancel the wake-up and all timers. None fires any more."""
         self._stopped = True
+        for queue in self._queues:
+            queue.entries.clear()
         if self._call is not None:
             self._call.cancel()
             self._call = None
