@@ -29,8 +29,8 @@ SEND_ACK: Final = "send ACK"
 PASS_RESPONSE: Final = "response to TU"
 
 # Both.
-REPORT_TIMEOUT: Final = "inform TU: timeout"
-REPORT_TRANSPORT_ERROR: Final = "inform TU: transport error"
+REPORT_TIMEOUT: Final = "inform TU of timeout"
+REPORT_TRANSPORT_ERROR: Final = "inform TU of transport error"
 STOP_TIMERS: Final = "stop timers"
 FORGET: Final = "destroy"
 """Takes the transaction out of the matching and stops its timers. What follows in the row still happens."""
