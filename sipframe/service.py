@@ -40,7 +40,7 @@ _log = Logger()
 _STOP_LOOKS_EVERY = 0.05
 
 
-class _Arrivals:
+class Arrivals:
     """Where the transport delivers: the transaction layer, and the UAS core for what is no sound message."""
 
     __slots__ = ("_layer", "_uas")
@@ -166,7 +166,7 @@ class SIPService(Service):
             running.identity.watch(reactor, settings.certificates_every)
         # UDP flows, connections and their limits stand on this.
         ground = Ground(
-            clock=reactor, sink=_Arrivals(running.layer, uas), limits=settings.limits, counters=self.counters
+            clock=reactor, sink=Arrivals(running.layer, uas), limits=settings.limits, counters=self.counters
         )
         running.listeners = Listeners(reactor, ground, running.identity)
         for address in settings.listen:
