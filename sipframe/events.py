@@ -26,27 +26,28 @@ class Event(NamedTuple):
 class Events:
     """A stream of events. A subscriber that raises is logged and kept."""
 
-    __slots__ = ("_subscribers", "wanted")
+    __slots__ = ("_subscriptions", "wanted")
 
     def __init__(self) -> None:
-        self._subscribers: tuple[Callable[[Event], None], ...] = ()
+        self._subscriptions: tuple[tuple[Callable[[Event], None]], ...] = ()
         self.wanted = False
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Call ``subscriber`` with every event from now on; the result ends that."""
-        self._subscribers = (*self._subscribers, subscriber)
+        subscription = (subscriber,)  # unlike the subscriber it is there once
+        self._subscriptions = (*self._subscriptions, subscription)
         self.wanted = True
 
         def unsubscribe() -> None:
-            self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
-            self.wanted = bool(self._subscribers)
+            self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
+            self.wanted = bool(self._subscriptions)
 
         return unsubscribe
 
     def publish(self, name: str, /, **fields: object) -> None:
         """Tell every subscriber."""
         event = Event(name, fields)
-        for subscriber in self._subscribers:
+        for (subscriber,) in self._subscriptions:
             try:
                 subscriber(event)
             except Exception:
