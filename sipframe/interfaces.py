@@ -8,7 +8,14 @@ None ever lets anyone in**. The values are in :mod:`sipframe.verdicts`; requests
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zope.interface import Attribute, Interface
+
+from sipframe.verdicts import Binding, Identity, Terms
+
+if TYPE_CHECKING:
+    from sipframe.message import Request
 
 __all__ = ["IAuthenticator", "ICredentialSource", "IFlow", "ILocationStore", "IPolicy"]
 
@@ -49,7 +56,7 @@ class ICredentialSource(Interface):
 class IAuthenticator(Interface):
     """Says who is asking."""
 
-    def authenticate(request: object, flow: IFlow) -> object:
+    def authenticate(request: Request, flow: IFlow) -> object:
         """Decide who sent ``request``; called once for each request that needs an identity, never for ACK or CANCEL.
 
         Return :class:`~sipframe.verdicts.Accepted`, :class:`~sipframe.verdicts.Challenge` or
@@ -63,12 +70,13 @@ class ILocationStore(Interface):
     def lookup(aor: str) -> object:
         """Return the :class:`~sipframe.verdicts.Snapshot` of ``aor``, expired bindings possibly included."""
 
-    def replace(aor: str, bindings: tuple[object, ...], version: int) -> object:
+    def replace(aor: str, bindings: tuple[Binding, ...], version: int) -> object:
         """Make ``bindings`` all that ``aor`` has, if its version is still ``version``: one atomic compare-and-set.
 
         Return True when done **and durable to the store's promise**: a 200 leaves only then. Return False, with
         nothing changed, when the version has moved on; the registrar then starts over from a fresh look-up. Raise
-        when the change could not be made durable.
+        when the change could not be made durable. A change that comes about after the deadline of the call stands; its
+        REGISTER was answered 503.
         """
 
     def aors() -> object:
@@ -84,13 +92,13 @@ class ILocationStore(Interface):
 class IPolicy(Interface):
     """Says what may happen. Policies form a chain in the order given; the first that refuses ends it."""
 
-    def admit(request: object, flow: IFlow) -> object:
+    def admit(request: Request, flow: IFlow) -> object:
         """May this request come in at all? Called before authentication, for every request that is not malformed.
 
         Return :class:`~sipframe.verdicts.Admitted` or :class:`~sipframe.verdicts.Rejected`.
         """
 
-    def registration(request: object, aor: str, identity: object, terms: object) -> object:
+    def registration(request: Request, aor: str, identity: Identity, terms: Terms) -> object:
         """May ``identity`` change or read the bindings of ``aor``, and on which terms?
 
         Called after authentication. ``terms`` are those that the policies before this one (or the settings) gave.

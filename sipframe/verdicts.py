@@ -109,7 +109,7 @@ class Terms(NamedTuple):
     other_scheme_expires: int = 2**32 - 1
     """What a contact that is no SIP URI gets when it asks for nothing (RFC 3665 2.2 shows 4294967295)."""
     max_contact_octets: int = 2048
-    """How long one Contact value may be, Path included; longer ones are refused with 400."""
+    """How much text a binding may hold: Contact, Path, Call-ID and User-Agent; one with more is refused with 400."""
     third_party: bool = False
     """Whether someone who does not own the AOR may change its bindings (RFC 3261 10.3 step 4)."""
 

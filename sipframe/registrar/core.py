@@ -1,8 +1,10 @@
 """The registrar's driver: RFC 3261 10.3 step by step, one method a step.
 
-Rules: each plug-in is asked once and in this order: domain, policies, authenticator, ownership, policies, store. What
-changes bindings is answered 200 only after the store has said that the change is durable. REGISTERs for one AOR are
-carried out in the order they came (10.3): while one waits for the store the next ones wait for it. Nothing that a
+Rules: the domain first, then each plug-in once and in this order: authenticator, policies, store; ownership is looked
+at when the policies have given their terms. What changes bindings is answered 200 only after the store has said that
+the change is durable. When the store does not say so in time the answer is 503, and what it does later stands: it is
+what the client asked for, and whoever comes next plans on a fresh look-up. REGISTERs for one AOR are carried out in the
+order in which they got as far as the store (10.3): while one waits there the next ones wait for it. Nothing that a
 plug-in does wrong lets anyone in.
 """
 
@@ -12,14 +14,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted.logger import Logger
-
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request, SipURI, format_date
 from sipframe.registrar.domains import Domains
 from sipframe.registrar.plan import Plan, Registration, contact_lines, plan, registration_of
-from sipframe.seams import Seam, refusal_for
+from sipframe.seams import Seam, field_lines, refusal_for, refusal_line, report
+from sipframe.transaction import ServerTransaction
 from sipframe.verdicts import (
     Accepted,
     Address,
@@ -32,19 +33,10 @@ from sipframe.verdicts import (
     Unavailable,
 )
 
-__all__ = ["Answering", "Registrar", "Transaction"]
+__all__ = ["Answering", "Registrar"]
 
-_log = Logger()
 _MOST_RACES = 8
-
-
-class Transaction(Protocol):
-    """What a core needs of a server transaction."""
-
-    @property
-    def request(self) -> Request: ...
-    @property
-    def flow(self) -> IFlow: ...
+_WAITS, _RUNS, _ENDED = range(3)
 
 
 class Answering(Protocol):
@@ -54,7 +46,7 @@ class Answering(Protocol):
     """
 
     def answer(
-        self, transaction: Transaction, status: int, reason: str, fields: str = "", *, kept: bool
+        self, transaction: ServerTransaction, status: int, reason: str, fields: str = "", *, kept: bool
     ) -> None: ...
 
 
@@ -93,9 +85,10 @@ class _Attempt:
         "request",
         "terms",
         "transaction",
+        "turn",
     )
 
-    def __init__(self, transaction: Transaction, aor: str, asked: Registration, terms: Terms) -> None:
+    def __init__(self, transaction: ServerTransaction, aor: str, asked: Registration, terms: Terms) -> None:
         self.transaction = transaction
         self.request = transaction.request
         self.flow = transaction.flow
@@ -108,13 +101,14 @@ class _Attempt:
         self.plan: Plan | None = None
         self.now = 0.0
         self.races = 0
+        self.turn = _ENDED
 
 
 class Registrar:
     """Answers REGISTER requests that the UAS core has found to be sound.
 
     ``most_waiting`` is how many REGISTERs for one AOR may wait for the one that the store is busy with; the next one
-    is answered 503.
+    is answered 503. ``most_asked`` is how many Contact values one REGISTER may have; more are 400.
     """
 
     def __init__(
@@ -130,6 +124,7 @@ class Registrar:
         wall_clock: Callable[[], float],
         answering: Answering,
         most_waiting: int = 32,
+        most_asked: int = 100,
     ) -> None:
         self._domains = domains
         self._authenticator = authenticator
@@ -141,10 +136,11 @@ class Registrar:
         self._wall_clock = wall_clock
         self._answering = answering
         self._most_waiting = most_waiting
+        self._most_asked = most_asked
         self._in_turn: dict[str, deque[_Attempt]] = {}
         self._date = (0, "")
 
-    def register(self, transaction: Transaction) -> None:
+    def register(self, transaction: ServerTransaction) -> None:
         """Carry out one REGISTER. Raises MessageError when it is malformed; then nothing has happened."""
         request = transaction.request
         flow = transaction.flow
@@ -152,36 +148,44 @@ class Registrar:
         to = request.to.uri
         if not isinstance(to, SipURI):
             raise MessageError("The AOR in To is no SIP or SIPS URI")  # RFC 3261 10.2
-        if not self.serves(uri, flow):
+        if not isinstance(uri, SipURI) or not self._domains.serves(uri, flow):
             # 10.3 step 1, without a proxy
-            self._refuse(transaction, Rejected(404, "Domain not served here"), proven=False)
+            self._refuse(transaction, request, Rejected(404, "Domain not served here"), proven=False)
             return
-        asked = registration_of(request, flow_text(flow))
-        aor = self._domains.aor_of(to)
-        attempt = _Attempt(transaction, aor or "", asked, self._terms)
+        asked = registration_of(request, flow_text(flow), self._most_asked)
+        attempt = _Attempt(transaction, self._aor(uri, to), asked, self._terms)
         self._seam.ask(
             self._authenticator.authenticate, (request, flow), attempt, self._authenticated, self._failed
         )
 
-    def serves(self, uri: object, flow: IFlow) -> bool:
-        """Whether a Request-URI names a domain of ours, or the address that the request came in on."""
-        if not isinstance(uri, SipURI):
-            return False
-        return self._domains.domain_of(uri.host) is not None or uri.host.strip("[]") == flow.local.host
+    def _aor(self, uri: SipURI, to: SipURI) -> str:
+        """The AOR in To; empty when it is not valid for the domain in the Request-URI (RFC 3261 10.3 step 5)."""
+        if uri.host != to.host and self._domains.domain_of(uri.host) not in (
+            None,  # the address that the request came in on stands for every domain
+            self._domains.domain_of(to.host),
+        ):
+            return ""
+        return self._domains.aor_of(to) or ""
 
     def _authenticated(self, attempt: _Attempt, verdict: object) -> None:
         # RFC 3261 10.3 step 3
         if type(verdict) is Accepted:
-            attempt.identity = verdict.identity
+            identity = verdict.identity
+            aors: object = identity.aors if type(identity) is Identity else None
+            if not isinstance(aors, frozenset | set):  # a str would answer "in" for each of its parts
+                raise TypeError("not what an IAuthenticator gives")
             if verdict.fields:
-                attempt.fields = lines(verdict.fields)
+                attempt.fields = field_lines(verdict.fields)
+            attempt.identity = identity
             if not attempt.aor:
-                self._refuse(attempt.transaction, Rejected(404, "AOR not served here"))  # 10.3 step 5
+                self._refuse_attempt(attempt, Rejected(404, "AOR not served here"))  # 10.3 step 5
                 return
             attempt.policies_left = self._policies
             self._ask_policies(attempt, attempt.terms)
         elif type(verdict) is Challenge:
-            fields = "".join([f"WWW-Authenticate: {value}\r\n" for value in verdict.values])
+            fields = field_lines([("WWW-Authenticate", value) for value in verdict.values])
+            if not fields:
+                raise ValueError("a Challenge without a value")  # RFC 3261 20.44
             if self._events.wanted:
                 self._events.publish(
                     "sipframe.registrar.challenged",
@@ -192,21 +196,16 @@ class Registrar:
                 )
             self._answering.answer(attempt.transaction, 401, "Unauthorized", fields, kept=False)
         elif type(verdict) is Rejected:
-            self._refuse(attempt.transaction, verdict, proven=False)
+            self._refuse_attempt(attempt, verdict)
         else:
-            self._failed(
-                attempt,
-                self._authenticator.authenticate,
-                TypeError("not what an IAuthenticator gives"),
-            )
+            raise TypeError("not what an IAuthenticator gives")
 
     def _ask_policies(self, attempt: _Attempt, verdict: object) -> None:
         if type(verdict) is Rejected:
-            self._refuse(attempt.transaction, verdict)
+            self._refuse_attempt(attempt, verdict)
             return
         if type(verdict) is not Terms:
-            self._failed(attempt, self._ask_policies, TypeError("not what an IPolicy gives"))
-            return
+            raise TypeError("not what an IPolicy gives")
         attempt.terms = verdict
         if attempt.policies_left:
             policy, *left = attempt.policies_left
@@ -215,48 +214,59 @@ class Registrar:
             self._seam.ask(policy.registration, arguments, attempt, self._ask_policies, self._failed)
             return
         identity = attempt.identity
-        if identity is None or (attempt.aor not in identity.aors and not verdict.third_party):
-            self._refuse(attempt.transaction, Rejected(403, "Not your address of record"))  # 10.3 step 4
+        if identity is None or (attempt.aor not in identity.aors and verdict.third_party is not True):
+            self._refuse_attempt(attempt, Rejected(403, "Not your address of record"))  # 10.3 step 4
             return
         self._wait_for_turn(attempt)
 
     def _wait_for_turn(self, attempt: _Attempt) -> None:
         waiting = self._in_turn.get(attempt.aor)
-        if waiting is not None:
-            if len(waiting) < self._most_waiting:
-                waiting.append(attempt)
-            else:
-                self._refuse(
-                    attempt.transaction, refusal_for(Unavailable("too many registrations of one AOR at once"))
-                )
-            return
-        self._in_turn[attempt.aor] = deque()
-        self._look_up(attempt)
-
-    def _next_turn(self, aor: str) -> None:
-        waiting = self._in_turn[aor]
-        if waiting:
-            self._look_up(waiting.popleft())
+        if waiting is None:
+            self._in_turn[attempt.aor] = deque()
+            self._take_turns(attempt)
+        elif len(waiting) < self._most_waiting:
+            waiting.append(attempt)
         else:
-            del self._in_turn[aor]
+            self._refuse_attempt(
+                attempt, refusal_for(Unavailable("too many registrations of one AOR at once"))
+            )
+
+    def _take_turns(self, attempt: _Attempt) -> None:
+        """Carry out ``attempt`` and those behind it, until one of them has to wait for the store."""
+        while True:
+            attempt.turn = _RUNS
+            self._look_up(attempt)
+            if attempt.turn == _RUNS:
+                attempt.turn = _WAITS
+                return
+            waiting = self._in_turn[attempt.aor]
+            if not waiting:
+                del self._in_turn[attempt.aor]
+                return
+            attempt = waiting.popleft()
+
+    def _end_turn(self, attempt: _Attempt) -> None:
+        waited = attempt.turn == _WAITS
+        attempt.turn = _ENDED
+        if waited:
+            waiting = self._in_turn[attempt.aor]
+            if waiting:
+                self._take_turns(waiting.popleft())
+            else:
+                del self._in_turn[attempt.aor]
 
     def _look_up(self, attempt: _Attempt) -> None:
         self._seam.ask(self._store.lookup, (attempt.aor,), attempt, self._looked_up, self._store_failed)
 
     def _looked_up(self, attempt: _Attempt, snapshot: object) -> None:
         if type(snapshot) is not Snapshot:
-            self._store_failed(attempt, self._store.lookup, TypeError("lookup() gave no Snapshot"))
-            return
+            raise TypeError("lookup() gave no Snapshot")
         attempt.now = self._wall_clock()
-        try:
-            planned = plan(attempt.asked, snapshot.bindings, attempt.terms, attempt.now)
-        except MessageError as error:
-            planned = Rejected(error.status, error.reason)
-        if type(planned) is Rejected:
-            self._refuse(attempt.transaction, planned)
-            self._next_turn(attempt.aor)
+        planned = plan(attempt.asked, snapshot.bindings, attempt.terms, attempt.now)
+        if isinstance(planned, Rejected):
+            self._refuse_attempt(attempt, planned)
+            self._end_turn(attempt)
             return
-        assert isinstance(planned, Plan)
         attempt.plan = planned
         if not planned.changed:
             self._replaced(attempt, True)
@@ -267,20 +277,15 @@ class Registrar:
     def _replaced(self, attempt: _Attempt, done: object) -> None:
         if done is True:
             self._succeed(attempt)
-            self._next_turn(attempt.aor)
+            self._end_turn(attempt)
         elif done is False:
             # Another writer was there between look-up and replace: plan again on what is there now.
             attempt.races += 1
-            if attempt.races < _MOST_RACES:
-                self._look_up(attempt)
-            else:
-                self._store_failed(
-                    attempt, self._store.replace, RuntimeError("the version moved on each time")
-                )
+            if attempt.races >= _MOST_RACES:
+                raise RuntimeError("the version moved on each time")
+            self._look_up(attempt)
         else:
-            self._store_failed(
-                attempt, self._store.replace, TypeError("replace() gave neither True nor False")
-            )
+            raise TypeError("replace() gave neither True nor False")
 
     def _succeed(self, attempt: _Attempt) -> None:
         assert attempt.plan is not None
@@ -290,7 +295,7 @@ class Registrar:
         if self._date[0] != second:
             self._date = (second, f"Date: {format_date(now)}\r\n")
         fields = f"{contact_lines(bindings, now)}{attempt.fields}{self._date[1]}"
-        if attempt.asked.path and "path" in attempt.request.supported:
+        if attempt.asked.path_wanted:
             fields += "".join([f"Path: {value}\r\n" for value in attempt.asked.path])  # RFC 3327 5.3
         self._answering.answer(attempt.transaction, 200, "OK", fields, kept=True)  # 10.3 step 8
         if self._events.wanted:
@@ -302,39 +307,33 @@ class Registrar:
                 call_id=attempt.asked.call_id,
             )
 
-    def _refuse(self, transaction: Transaction, verdict: Rejected, *, proven: bool = True) -> None:
+    def _refuse_attempt(self, attempt: _Attempt, verdict: Rejected) -> None:
+        self._refuse(attempt.transaction, attempt.request, verdict, proven=attempt.identity is not None)
+
+    def _refuse(
+        self, transaction: ServerTransaction, request: Request, verdict: Rejected, *, proven: bool
+    ) -> None:
+        status, reason = refusal_line(verdict, 599)  # RFC 3261 10.3: a registrar gives no 6xx
+        fields = field_lines(verdict.fields)
         if self._events.wanted:
             self._events.publish(
                 "sipframe.registrar.refused",
-                status=verdict.status,
-                reason=verdict.reason,
+                status=status,
+                reason=reason,
                 peer=transaction.flow.peer,
-                call_id=transaction.request.call_id,
+                call_id=request.call_id,
             )
-        self._answering.answer(
-            transaction, verdict.status, verdict.reason, lines(verdict.fields), kept=proven
-        )
+        self._answering.answer(transaction, status, reason, fields, kept=proven)
 
     def _store_failed(self, attempt: _Attempt, method: object, error: BaseException) -> None:
-        self._failed(attempt, method, error)
-        self._next_turn(attempt.aor)
+        try:
+            self._failed(attempt, method, error)
+        finally:
+            self._end_turn(attempt)
 
     def _failed(self, attempt: _Attempt, method: object, error: BaseException) -> None:
-        _log.error(
-            "{method} failed for {aor!r}: {error!r}",
-            method=getattr(method, "__qualname__", method),
-            aor=attempt.aor,
-            error=error,
-        )
-        self._refuse(attempt.transaction, refusal_for(error), proven=attempt.identity is not None)
-
-
-def lines(fields: Sequence[tuple[str, str]]) -> str:
-    """Header fields as ready lines. Raises ValueError when one of them would begin another line."""
-    for name, value in fields:
-        if "\r" in value or "\n" in value or "\r" in name or "\n" in name:
-            raise ValueError("CR or LF in a header field")
-    return "".join([f"{name}: {value}\r\n" for name, value in fields])
+        report(self._events, method, error)
+        self._refuse_attempt(attempt, refusal_for(error))
 
 
 def flow_text(flow: IFlow) -> str:

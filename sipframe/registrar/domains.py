@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from sipframe.interfaces import IFlow
 from sipframe.message import SipURI, aor_of
 
 __all__ = ["Domains"]
@@ -28,6 +29,12 @@ class Domains:
     def domain_of(self, host: str) -> str | None:
         """The domain that ``host`` (as in a URI) stands for, or None."""
         return self._by_host.get(host) or self._by_host.get(_plain(host))
+
+    def serves(self, uri: object, flow: IFlow) -> bool:
+        """Whether a Request-URI names a domain of ours, or the address that the request came in on."""
+        if not isinstance(uri, SipURI):
+            return False
+        return self.domain_of(uri.host) is not None or uri.host.strip("[]") == flow.local.host
 
     def aor_of(self, uri: SipURI) -> str | None:
         """The canonical AOR of a user of ours, or None when the domain is not served or no user is named."""

@@ -7,6 +7,7 @@ wall-clock seconds; ``now`` is an argument.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from sipframe.message import MessageError, NameAddr, OtherURI, Request, SipURI, equivalent, parse_uri
@@ -15,6 +16,7 @@ from sipframe.verdicts import Binding, Rejected, Terms
 __all__ = ["Plan", "Registration", "contact_lines", "plan", "registration_of"]
 
 _ONE_HOUR = 3600
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 3261 25.1: no quoted string has them as they are
 _NOT_KEPT_AS_TEXT = frozenset(("expires", "q"))
 
 
@@ -28,6 +30,8 @@ class Registration(NamedTuple):
     contacts: tuple[NameAddr, ...]
     expires: int | None
     path: tuple[str, ...]
+    path_wanted: bool
+    """Whether the answer repeats the path (RFC 3327 5.3)."""
     user_agent: str | None
     flow: str | None
 
@@ -39,8 +43,8 @@ class Plan(NamedTuple):
     changed: bool
 
 
-def registration_of(request: Request, flow: str | None) -> Registration:
-    """Read a REGISTER. Raises MessageError when it makes no sense (400)."""
+def registration_of(request: Request, flow: str | None, most_asked: int = 100) -> Registration:
+    """Read a REGISTER. Raises MessageError when it makes no sense, or has more than ``most_asked`` contacts (400)."""
     star = request.contact_star
     contacts = request.contacts
     expires = request.expires
@@ -48,15 +52,27 @@ def registration_of(request: Request, flow: str | None) -> Registration:
         raise MessageError("Contact: * must stand alone")  # RFC 3261 10.3 step 6
     if star and expires != 0:
         raise MessageError("Contact: * needs Expires: 0")  # RFC 3261 10.3 step 6
+    if len(contacts) > most_asked:
+        raise MessageError("Too many Contact values")
     for contact in contacts:
         _ = contact.uri, contact.q  # they raise when they are malformed
+    path: tuple[str, ...] = ()
+    path_wanted = False
+    if "path" in request.fields:
+        for hop in request.path:
+            _ = hop.uri
+        path = tuple([str(hop) for hop in request.path])
+        if _CONTROL.search("".join(path)):
+            raise MessageError("Control character in Path")
+        path_wanted = "path" in [tag.lower() for tag in request.supported]
     return Registration(
         request.call_id,
         request.cseq.number,
         star,
         contacts,
         expires,
-        tuple(str(value) for value in request.path) if "path" in request.fields else (),
+        path,
+        path_wanted,
         request.first("user-agent"),
         flow,
     )
@@ -74,51 +90,53 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
         return Plan(tuple(live), False)  # a query: RFC 3261 10.2.3
     updated = list(live)
     added = 0
+    changed = False
     for contact in asked.contacts:
         uri = contact.uri
         interval = _interval(contact, uri, asked, terms)
         if isinstance(interval, Rejected):
             return interval
-        if _octets(contact, asked) > terms.max_contact_octets:
-            return Rejected(400, "Contact too long")
-        place = _find(uri, contact.uri_text, live)
-        if place is not None:
-            old = live[place]
-            if old.call_id == asked.call_id and old.cseq >= asked.cseq:
+        for binding in _same(uri, contact.uri_text, live):
+            if binding.call_id == asked.call_id and binding.cseq >= asked.cseq:
                 return _OUT_OF_ORDER  # RFC 3261 10.3 step 7
-        position = _find(uri, contact.uri_text, updated)
+        same = _same(uri, contact.uri_text, updated)
         if interval == 0:
-            if position is not None:
-                del updated[position]
+            for binding in same:
+                updated.remove(binding)
+                changed = True
             continue
-        binding = Binding(
+        params = _kept_params(contact) if contact.params else ""
+        if _length(contact.uri_text, params, asked) > terms.max_contact_octets:
+            return Rejected(400, "Contact too long")
+        if not params.isprintable() and _CONTROL.search(params):
+            return Rejected(400, "Control character in Contact")
+        fresh = Binding(
             contact.uri_text,
             now + interval,
             asked.call_id,
             asked.cseq,
             now,
             contact.param("q"),
-            "".join(
-                f";{name}" if value is None else f";{name}={value}"
-                for name, value in contact.params
-                if name not in _NOT_KEPT_AS_TEXT
-            )
-            if contact.params
-            else "",
+            params,
             contact.param("+sip.instance"),
             _reg_id(contact),
             asked.path,
             asked.user_agent,
             asked.flow,
         )
-        if position is None:
-            updated.append(binding)
-            added += 1
+        changed = True
+        if same:
+            # URI equality is not transitive (19.1.4): one contact may equal several bindings, and replaces them all,
+            # so that no two bindings ever equal each other.
+            updated[updated.index(same[0])] = fresh
+            for binding in same[1:]:
+                updated.remove(binding)
         else:
-            updated[position] = binding
+            updated.append(fresh)
+            added += 1
     if added and len(updated) > terms.max_contacts:
         return Rejected(403, "Too many contacts")
-    return Plan(tuple(updated), True)
+    return Plan(tuple(updated), changed)
 
 
 _OUT_OF_ORDER = Rejected(400, "CSeq not higher than before")
@@ -137,19 +155,34 @@ def _interval(contact: NameAddr, uri: SipURI | OtherURI, asked: Registration, te
     return min(requested, terms.max_expires)
 
 
-def _find(uri: SipURI | OtherURI, text: str, bindings: list[Binding]) -> int | None:
-    for position, binding in enumerate(bindings):
-        if binding.contact == text or equivalent(parse_uri(binding.contact), uri):  # RFC 3261 10.2.4, 19.1.4
-            return position
-    return None
+def _same(uri: SipURI | OtherURI, text: str, bindings: list[Binding]) -> list[Binding]:
+    """The bindings whose contact equals ``uri`` (RFC 3261 10.2.4, 19.1.4)."""
+    found: list[Binding] = []
+    for binding in bindings:
+        if binding.contact == text:
+            return [binding]  # no two bindings equal each other
+        try:
+            if equivalent(parse_uri(binding.contact), uri):
+                found.append(binding)
+        except MessageError:
+            pass  # what a store holds and nobody can read equals nothing but itself
+    return found
 
 
-def _octets(contact: NameAddr, asked: Registration) -> int:
-    length = len(contact.uri_text)
-    for name, value in contact.params:
-        length += len(name) + len(value or "") + 2
-    for path in asked.path:
-        length += len(path)
+def _kept_params(contact: NameAddr) -> str:
+    return "".join(
+        [
+            f";{name}" if value is None else f";{name}={value}"
+            for name, value in contact.params
+            if name not in _NOT_KEPT_AS_TEXT
+        ]
+    )
+
+
+def _length(contact: str, params: str, asked: Registration) -> int:
+    length = len(contact) + len(params) + len(asked.call_id) + len(asked.user_agent or "")
+    for hop in asked.path:
+        length += len(hop)
     return length
 
 
