@@ -12,16 +12,21 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Final, Protocol
 
-from twisted.logger import Logger
-
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
-from sipframe.message import REASONS, MessageError, Request, Response, SipURI, response_bytes
-from sipframe.seams import Seam, refusal_for
-from sipframe.transaction import ServerTransaction
+from sipframe.message import (
+    REASONS,
+    Limits,
+    MessageError,
+    Request,
+    Response,
+    SipURI,
+    parse_message,
+    response_bytes,
+)
+from sipframe.seams import Seam, field_lines, refusal_for, refusal_line, report
+from sipframe.transaction import ServerTransaction, TransactionUser
 from sipframe.verdicts import Admitted, Rejected
-
-_log = Logger()
 
 __all__ = ["UserAgentServer", "UserAgentServerCounters"]
 
@@ -54,14 +59,25 @@ _CAPABILITIES: Final = (
 """What a 200 to OPTIONS tells besides Allow (RFC 3261 11.2)."""
 
 _ADMITTED: Final = Admitted()
+_TOO_LARGE: Final = "Answer Too Large for UDP"
+_REPEATED: Final = (("via", "Via"), ("from", "From"), ("to", "To"), ("call-id", "Call-ID"), ("cseq", "CSeq"))
 
 
 class UserAgentServerCounters:
     """What was not worth a transaction, or could not be answered."""
 
-    __slots__ = ("malformed_answered", "malformed_dropped", "merged", "stray_acks", "stray_responses")
+    __slots__ = (
+        "late_answers",
+        "malformed_answered",
+        "malformed_dropped",
+        "merged",
+        "stray_acks",
+        "stray_responses",
+    )
 
     def __init__(self) -> None:
+        self.late_answers = 0
+        """Answers to what was answered, or had ended, before."""
         self.malformed_answered = 0
         self.malformed_dropped = 0
         self.merged = 0
@@ -85,7 +101,7 @@ class Admission(Protocol):
     def admit(self, request: Request, flow: IFlow) -> object: ...
 
 
-class UserAgentServer:
+class UserAgentServer(TransactionUser):
     """The transaction user of a server: checks requests, hands them to the core of their method, writes answers.
 
     ``tag_key`` (any octets, up to 64, kept secret) makes To tags. ``serves`` says whether a Request-URI is ours.
@@ -142,14 +158,19 @@ class UserAgentServer:
             # RFC 3261 8.2.2.2: the same request by another path. Ongoing ones are known by these three.
             mark = (call_id, cseq.number, from_.tag)
             other = self._ongoing.get(mark)
-            if other is not None and other is not transaction:
+            if other is not None and other.method == transaction.method:
                 self.counters.merged += 1
                 self.answer(transaction, 482, "Loop Detected", kept=False)
                 return
-        if self._policies:
+        if request.method == "CANCEL":
+            # RFC 3261 9.2: it matches nothing of ours. It cannot be sent again, so nobody may ask more of it (22.1).
+            self.answer(transaction, 481, REASONS[481], kept=False)
+        elif self._policies:
             self._admitted(_Arrival(transaction, self._policies), _ADMITTED)
         else:
             self._dispatch(transaction)
+        if not transaction.answered and transaction.mark is None:
+            self._remember(transaction)
 
     def ack(self, request: Request, flow: IFlow) -> None:
         """An ACK that belongs to no transaction of ours: never answered (RFC 3261 17.1.1.3)."""
@@ -163,6 +184,12 @@ class UserAgentServer:
         """A response that nobody waits for: dropped (RFC 6026 7.3)."""
         self.counters.stray_responses += 1
 
+    def refused(self, request: Request, flow: IFlow) -> None:
+        """There is no room for another transaction (RFC 3261 21.5.4)."""
+        if request.method != "ACK":
+            fields = "Retry-After: 5\r\n"
+            _ = self._respond_alone(request, flow, 503, REASONS[503], fields)
+
     def terminated(self, transaction: ServerTransaction) -> None:
         """A transaction has ended, and with it what RFC 3261 8.2.2.2 calls ongoing."""
         mark = transaction.mark
@@ -174,39 +201,65 @@ class UserAgentServer:
     def malformed(self, error: MessageError, flow: IFlow) -> None:
         """What arrived is no sound message: answered when it is a request that can be, else counted and dropped."""
         request = error.partial
-        if isinstance(request, Request) and request.method != "ACK":
-            try:
-                data = self._response(request, flow, error.status, _phrase(error), "")
-                via = request.via
-            except MessageError:
-                pass
-            else:
-                self.counters.malformed_answered += 1
-                flow.respond(data, via)
-                return
+        if (
+            isinstance(request, Request)
+            and request.method != "ACK"
+            and self._respond_alone(request, flow, error.status, _phrase(error))
+        ):
+            self.counters.malformed_answered += 1
+            return
         self.counters.malformed_dropped += 1
         if self._events.wanted:
             self._events.publish("sipframe.uas.malformed", peer=flow.peer, reason=error.reason)
 
+    def too_large(self, data: bytes, flow: IFlow) -> bytes | None:
+        """No datagram can hold the response ``data``: say so in its place, so that the client may come back by TCP."""
+        try:
+            response = parse_message(data, Limits(head=len(data), lines=len(data)))
+        except MessageError:
+            return None
+        if not isinstance(response, Response):
+            return None
+        head = [f"SIP/2.0 500 {_TOO_LARGE}"]
+        for name, spelled in _REPEATED:
+            head.extend([f"{spelled}: {value}" for value in response.all(name)])
+        text = "\r\n".join([*head, "Content-Length: 0", "", ""])
+        return text.encode("utf-8", "surrogateescape")
+
+    # Ready responses for the transaction layer.
+
+    def trying(self, request: Request, flow: IFlow) -> bytes:
+        """The 100 that a slow answer begins with: no To tag (RFC 3261 8.2.6.1), and the Timestamp as it came."""
+        timestamp = request.first("timestamp")
+        fields = "" if timestamp is None else f"Timestamp: {timestamp}\r\n"
+        peer = flow.peer
+        return response_bytes(request, 100, "Trying", None, fields, (peer.host, peer.port))
+
+    def cancel_ok(self, request: Request, flow: IFlow) -> bytes:
+        """The 200 to a CANCEL whose request is here (RFC 3261 9.2)."""
+        return self._response(request, flow, 200, "OK", "")
+
     # Steps of a request.
 
     def _admitted(self, arrival: _Arrival, verdict: object) -> None:
+        transaction = arrival.transaction
+        if transaction.answered:
+            return  # a CANCEL was faster than the policy
         if type(verdict) is Rejected:
-            fields = "".join([f"{name}: {value}\r\n" for name, value in verdict.fields])
-            self.answer(arrival.transaction, verdict.status, verdict.reason, fields, kept=False)
+            status, reason = refusal_line(verdict)
+            self.answer(transaction, status, reason, field_lines(verdict.fields), kept=False)
         elif type(verdict) is not Admitted:
-            self._policy_failed(arrival, self._admitted, TypeError("not what an IPolicy gives"))
+            raise TypeError("not what an IPolicy gives")
         elif arrival.policies_left:
             policy, *left = arrival.policies_left
             arrival.policies_left = tuple(left)
-            transaction = arrival.transaction
             arguments = (transaction.request, transaction.flow)
             self._seam.ask(policy.admit, arguments, arrival, self._admitted, self._policy_failed)
         else:
-            self._dispatch(arrival.transaction)
+            self._dispatch(transaction)
 
     def _policy_failed(self, arrival: _Arrival, method: object, error: BaseException) -> None:
-        _log.error("{method} failed: {error!r}", method=getattr(method, "__qualname__", method), error=error)
+        report(self._events, method, error)
         self._admitted(arrival, refusal_for(error))
 
     def _dispatch(self, transaction: ServerTransaction) -> None:
@@ -225,7 +278,7 @@ class UserAgentServer:
                 self.answer(transaction, 483, "Too Many Hops", kept=False)  # RFC 3261 16.3 step 3
                 return
             if "require" in request.fields:
-                unknown = [tag for tag in request.require if tag not in OPTION_TAGS]
+                unknown = [tag for tag in request.require if tag.lower() not in OPTION_TAGS]
                 if unknown:
                     fields = f"Unsupported: {', '.join(unknown)}\r\n"
                     self.answer(transaction, 420, "Bad Extension", fields, kept=False)  # RFC 3261 8.2.2.3
@@ -233,9 +286,9 @@ class UserAgentServer:
             core(transaction)
         except MessageError as error:
             self._answer_error(transaction, error)
-            return
-        if not transaction.answered:
-            self._remember(transaction)
+        except Exception as error:
+            report(self._events, core, error)
+            self.answer(transaction, 500, REASONS[500], kept=False)
 
     def _options(self, transaction: ServerTransaction) -> None:
         # RFC 3261 11.2
@@ -255,6 +308,9 @@ class UserAgentServer:
 
         Without ``kept`` the transaction is forgotten at once: zero state before proof (RFC 3261 8.2.7).
         """
+        if transaction.answered:
+            self.counters.late_answers += 1
+            return
         data = self._response(transaction.request, transaction.flow, status, reason, fields)
         if kept:
             if transaction.mark is None:
@@ -262,6 +318,18 @@ class UserAgentServer:
             transaction.respond(status, data)
         else:
             transaction.respond_stateless(status, data)
+
+    def _respond_alone(
+        self, request: Request, flow: IFlow, status: int, reason: str, fields: str = ""
+    ) -> bool:
+        """Answer what has no transaction; say whether there was a Via to answer by."""
+        try:
+            data = self._response(request, flow, status, reason, fields)
+            via = request.reply_via
+        except MessageError:
+            return False
+        flow.respond(data, via)
+        return True
 
     def _answer_error(self, transaction: ServerTransaction, error: MessageError) -> None:
         self.answer(transaction, error.status, _phrase(error), kept=False)
@@ -277,7 +345,7 @@ class UserAgentServer:
         return response_bytes(request, status, reason, self._tag(request), fields, (peer.host, peer.port))
 
     def _tag(self, request: Request) -> str:
-        identifying = f"{request.via.text}\n{request.first('call-id')}\n{request.first('cseq')}"
+        identifying = f"{request.first('via')}\n{request.first('call-id')}\n{request.first('cseq')}"
         return blake2b(
             identifying.encode("utf-8", "surrogateescape"), digest_size=8, key=self._tag_key
         ).hexdigest()
