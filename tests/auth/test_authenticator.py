@@ -2,87 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from sipframe.auth import digest
-from sipframe.auth.authenticator import DigestAuthenticator
 from sipframe.auth.settings import DigestSettings
-from sipframe.auth.userhash import IUserhashSource
-from sipframe.interfaces import IAuthenticator, ICredentialSource, IFlow
+from sipframe.interfaces import IAuthenticator, ICredentialSource
 from sipframe.message import parse_auth_params
 from sipframe.verdicts import Accepted, Challenge, Identity, Rejected, Secret
 from tests.auth import client
-
-FLOW = cast(IFlow, None)  # Digest does not look at it.
-BOTH = DigestSettings(algorithms=("SHA-256", "MD5"))
-EVERYTHING = DigestSettings(algorithms=tuple(client.ALGORITHMS), qop=("auth", "auth-int"), userhash=True)
-
-
-@implementer(ICredentialSource, IUserhashSource)
-class Users:
-    """A source of passwords that keeps what it was asked."""
-
-    def __init__(self, users: dict[str, object] | None = None) -> None:
-        self.users = {"bob": "zanzibar"} if users is None else users
-        self.asked: list[tuple[str, str, str]] = []
-
-    def secret(self, username: str, realm: str, algorithm: str) -> object:
-        self.asked.append((username, realm, algorithm))
-        return self.users.get(username)
-
-    def username(self, userhash: str, realm: str, algorithm: str) -> object:
-        for name in self.users:
-            if digest.userhash(digest.ALGORITHMS[algorithm], name, realm) == userhash:
-                return name
-        return None
-
-
-class Server:
-    """An authenticator with a clock turned by hand."""
-
-    def __init__(
-        self, settings: DigestSettings | None = None, source: object = None, **arguments: Any
-    ) -> None:
-        self.clock = Clock()
-        self.clock.advance(1_000_000)
-        self.source = Users() if source is None else source
-        self.authenticator = DigestAuthenticator(
-            self.source,
-            **{
-                "domains": ["example.com"],
-                "realm": "atlanta.example.com",
-                "secret": bytes(range(32)),
-                "clock": self.clock.seconds,
-                "settings": settings,
-                **arguments,
-            },
-        )
-
-    def ask(self, *authorization: str | bytes, **request: Any) -> object:
-        return self.authenticator.authenticate(client.request(*authorization, **request), FLOW)
-
-    def challenged(self, index: int = 0) -> dict[str, str]:
-        return client.challenge_of(self.ask(), index)
-
-    def accepts(self, params: dict[str, str], **request: Any) -> Accepted:
-        verdict = self.ask(client.written(params), **request)
-        assert isinstance(verdict, Accepted), verdict
-        return verdict
-
-    def challenges(self, params: dict[str, str], **request: Any) -> tuple[bool, str]:
-        verdict = self.ask(client.written(params), **request)
-        assert isinstance(verdict, Challenge), verdict
-        return verdict.stale, verdict.reason
-
+from tests.auth.server import BOTH, EVERYTHING, Server, Users
 
 WRONG = (False, "wrong digest")
 NOBODY = (False, "unknown user")
@@ -277,6 +211,12 @@ def test_foreign_nonces_are_stale_for_who_knows_the_password(nonce: str) -> None
     challenge = {**server.challenged(), "nonce": nonce}
     assert server.challenges(client.answer(challenge)) == STALE
     assert server.challenges(client.answer(challenge, password="guess")) == WRONG
+
+
+def test_foreign_nonces_are_stale_on_a_clock_that_has_just_started() -> None:
+    server = Server()
+    server.clock.advance(1 - server.clock.seconds())
+    assert server.challenges(client.answer({**server.challenged(), "nonce": "0" * 42})) == STALE
 
 
 def test_a_nonce_from_before_a_restart_is_stale() -> None:
@@ -541,116 +481,3 @@ def test_without_a_realm_each_domain_is_its_own() -> None:
 def test_at_least_one_domain() -> None:
     with pytest.raises(ValueError, match="domains"):
         Server(domains=[])
-
-
-def deferred_chain(awaitable: Awaitable[object], then: Callable[[object], object]) -> object:
-    assert isinstance(awaitable, Deferred)
-    return awaitable.addCallback(then)
-
-
-def test_a_source_that_waits() -> None:
-    waiting: Deferred[object] = Deferred()
-    server = Server(source=Users({"bob": waiting}), chain=deferred_chain)
-    verdicts: list[object] = []
-    result = server.ask(client.written(client.answer(server.challenged())))
-    assert isinstance(result, Deferred)
-    _ = result.addCallback(verdicts.append)
-    assert verdicts == []
-    waiting.callback("zanzibar")
-    assert [type(verdict) for verdict in verdicts] == [Accepted]
-
-
-def test_a_source_of_coroutines() -> None:
-    async def later(value: object) -> object:
-        return value
-
-    class Slow(Users):
-        def secret(self, username: str, realm: str, algorithm: str) -> object:
-            return later(super().secret(username, realm, algorithm))
-
-        def username(self, userhash: str, realm: str, algorithm: str) -> object:
-            return later(super().username(userhash, realm, algorithm))
-
-    server = Server(DigestSettings(userhash=True), Slow())
-    for userhash in (False, True):
-        for password, kind in (("zanzibar", Accepted), ("guess", Challenge)):
-            params = client.answer(server.challenged(), password=password, userhash=userhash)
-            asked = cast("Coroutine[Deferred[object], object, object]", server.ask(client.written(params)))
-            verdicts: list[object] = []
-            _ = Deferred.fromCoroutine(asked).addCallback(verdicts.append)
-            assert [type(verdict) for verdict in verdicts] == [kind]
-
-
-@pytest.mark.parametrize("nonsense", [b"bytes", 7, ("zanzibar",), True])
-def test_a_source_that_returns_nonsense_lets_nobody_in(nonsense: object) -> None:
-    server = Server(source=Users({"bob": nonsense}))
-    with pytest.raises(TypeError):
-        server.ask(client.written(client.answer(server.challenged())))
-    waiting: Deferred[object] = Deferred()
-    waiting.callback(nonsense)
-    server = Server(source=Users({"bob": waiting}), chain=deferred_chain)
-    failures: list[object] = []
-    result = server.ask(client.written(client.answer(server.challenged())))
-    assert isinstance(result, Deferred)
-    _ = result.addErrback(lambda failure: failures.append(failure.type))
-    assert failures == [TypeError]
-
-
-def test_a_source_of_hashes_that_returns_nonsense() -> None:
-    class Odd(Users):
-        def username(self, userhash: str, realm: str, algorithm: str) -> object:
-            return 7
-
-    server = Server(DigestSettings(userhash=True), Odd())
-    with pytest.raises(TypeError):
-        server.ask(client.written(client.answer(server.challenged(), userhash=True)))
-
-
-def test_what_a_source_raises_rises() -> None:
-    class Broken(Users):
-        def secret(self, username: str, realm: str, algorithm: str) -> object:
-            raise LookupError("the disk is gone")
-
-    server = Server(source=Broken())
-    with pytest.raises(LookupError):
-        server.ask(client.written(client.answer(server.challenged())))
-
-
-hostile = st.binary(max_size=60).map(lambda data: data.replace(b"\r", b"").replace(b"\n", b""))
-parameters = [
-    "username",
-    "username*",
-    "realm",
-    "nonce",
-    "uri",
-    "response",
-    "algorithm",
-    "qop",
-    "nc",
-    "cnonce",
-]
-
-
-@given(st.lists(hostile, max_size=3))
-def test_no_octets_raise(fields: list[bytes]) -> None:
-    assert isinstance(Server(EVERYTHING).ask(*fields), Challenge | Rejected)
-
-
-@given(
-    changes=st.dictionaries(
-        st.sampled_from([*parameters, "opaque", "userhash", "stale"]), quotable | st.none()
-    ),
-    quoted=st.booleans(),
-    right=st.sampled_from(["zanzibar", "guess"]),
-    uri=st.sampled_from(["sip:example.com", "sip:x@[::1]:0;a=b?c=d", "nonsense", "tel:1"]),
-)
-def test_no_parameters_raise(changes: dict[str, str | None], quoted: bool, right: str, uri: str) -> None:
-    server = Server(EVERYTHING)
-    for index in range(len(client.ALGORITHMS)):
-        params = {**client.answer(server.challenged(index), password=right, uri=uri), **changes}
-        text = ", ".join(
-            f"{name}={value if quoted else client.written({'x': value}).removeprefix('Digest x=')}"
-            for name, value in params.items()
-            if value is not None
-        )
-        assert isinstance(server.ask(f"Digest {text}", uri=uri), Accepted | Challenge | Rejected)
