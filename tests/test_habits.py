@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.tree import ROOT, modules, name_of, parse
+from tests.tree import ROOT, imports, modules, name_of, parse
 
 LINES = 600
 FORBIDDEN_WORDS = {"util", "utils", "utilities", "helper", "helpers", "common", "manager", "managers"}
@@ -112,6 +113,12 @@ def test_the_core_needs_little() -> None:
         re.split(r"[\s\[<>=]", line)[0] for line in setup()["options"]["install_requires"].split("\n") if line
     }
     assert names <= {"attrs", "cattrs", "pyopenssl", "service-identity", "twisted", "zope.interface"}
+
+
+def test_nothing_is_imported_that_is_not_installed() -> None:
+    brought = {"attrs", "cattrs", "cryptography", "OpenSSL", "service_identity", "twisted", "zope", "sipframe"}
+    imported = {one.name.partition(".")[0] for path in modules() for one in imports(parse(path))}
+    assert imported - brought - sys.stdlib_module_names == set()
 
 
 def test_news_fragments_are_named_by_issue_and_type() -> None:

@@ -23,6 +23,8 @@ class BasePolicy:
         """Let the request come in."""
         return Admitted()
 
-    def registration(self, request: Request, aor: str, identity: Identity, terms: Terms) -> Terms | Rejected | object:
+    def registration(
+        self, request: Request, aor: str, identity: Identity, terms: Terms
+    ) -> Terms | Rejected | object:
         """Leave the terms as they are."""
         return terms
