@@ -95,7 +95,8 @@ class Watcher:
             raise self._broken
 
     def summarize(self, aor: SipURI, finished: Finished) -> None:
-        """Say what the server lists in the end. Raises BrokenPipeError."""
+        """End the ladder and say what the server lists. Raises BrokenPipeError."""
+        self.end()
         self._show(self._summary(visible(str(aor), ascii_only=self._glyphs is ASCII), finished))
         self.end()
 
