@@ -116,7 +116,16 @@ def test_the_core_needs_little() -> None:
 
 
 def test_nothing_is_imported_that_is_not_installed() -> None:
-    brought = {"attrs", "cattrs", "cryptography", "OpenSSL", "service_identity", "twisted", "zope", "sipframe"}
+    brought = {
+        "attrs",
+        "cattrs",
+        "cryptography",
+        "OpenSSL",
+        "service_identity",
+        "twisted",
+        "zope",
+        "sipframe",
+    }
     imported = {one.name.partition(".")[0] for path in modules() for one in imports(parse(path))}
     assert imported - brought - sys.stdlib_module_names == set()
 
