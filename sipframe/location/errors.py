@@ -32,8 +32,12 @@ _MEANINGS = (
 )
 
 
-class LocationError(Unavailable):
-    """A location store could not do what it was asked, and has not done it."""
+class LocationError(Exception):
+    """A location store could not do what it was asked, and has not done it: 500 (RFC 3261 10.3 step 7)."""
+
+
+class LocationOverloaded(LocationError, Unavailable):
+    """A location store has as much to do as it may take on: 503, and later it will do better."""
 
 
 def explain(path: str, error: BaseException) -> LocationError:

@@ -26,7 +26,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from sipframe.interfaces import ILocationStore
-from sipframe.location.errors import LocationError
+from sipframe.location.errors import LocationError, LocationOverloaded
 from sipframe.location.rows import Row, Rows, read, row_of
 from sipframe.location.schema import open_database
 from sipframe.location.table import BindingTable, Entry
@@ -162,7 +162,7 @@ class SQLiteStore:
             return False
         waiting = self._open.waiting
         if len(waiting) >= self._most_queued:
-            raise LocationError(f"{self.path}: {self._most_queued} changes wait for the disk already")
+            raise LocationOverloaded(f"{self.path}: {self._most_queued} changes wait for the disk already")
         self._change(aor, before, bindings)
         done: Deferred[bool] = Deferred()
         waiting.append(done)

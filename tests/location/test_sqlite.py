@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from sipframe.location import LocationError, SQLiteStore, stored
+from sipframe.location import LocationError, LocationOverloaded, SQLiteStore, stored
 from sipframe.location.rows import Rows
 from sipframe.location.sqlite import Durability
 from sipframe.verdicts import NO_BINDINGS, Binding, Snapshot, Unavailable
@@ -294,8 +294,10 @@ def test_who_stops_waiting_changes_nothing(it: Waiting) -> None:
 # Failures
 
 
-def test_its_errors_say_that_it_may_work_later() -> None:
-    assert issubclass(LocationError, Unavailable)
+def test_only_overload_says_that_it_may_work_later() -> None:
+    # RFC 3261 10.3 step 7: a commit that failed is 500, which Unavailable is not.
+    assert issubclass(LocationOverloaded, Unavailable)
+    assert not issubclass(LocationError, Unavailable)
 
 
 def test_a_locked_database_fails_all_that_was_on_its_way(it: Waiting, path: Path) -> None:
