@@ -345,7 +345,9 @@ class UserAgentServer(TransactionUser):
         return response_bytes(request, status, reason, self._tag(request), fields, (peer.host, peer.port))
 
     def _tag(self, request: Request) -> str:
-        identifying = f"{request.first('via')}\n{request.first('call-id')}\n{request.first('cseq')}"
+        # RFC 3261 9.2: a CANCEL, which has the same CSeq number and top Via, gets the same tag.
+        number = (request.first("cseq") or "").partition(" ")[0]
+        identifying = f"{request.reply_via.text}\n{request.first('call-id')}\n{number}"
         return blake2b(
             identifying.encode("utf-8", "surrogateescape"), digest_size=8, key=self._tag_key
         ).hexdigest()
