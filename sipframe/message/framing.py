@@ -2,7 +2,7 @@
 
 Rules: all cutting happens in octets. The end of a head is searched for from where the last search stopped, so that
 drip-fed octets cost linear time. A size is checked before memory grows. CRLFs are keep-alives only between messages. A
-stream without Content-Length cannot go on: every error here ends the connection.
+stream goes on behind a malformed message only where its Content-Length is beyond doubt.
 """
 
 from __future__ import annotations
@@ -10,9 +10,22 @@ from __future__ import annotations
 from enum import Enum
 
 from sipframe.message.errors import MessageError
-from sipframe.message.message import DEFAULT_LIMITS, Limits, Request, Response, body_length, read_head
+from sipframe.message.message import (
+    DEFAULT_LIMITS,
+    NO_COLON,
+    STRAY,
+    Limits,
+    Request,
+    Response,
+    body_length,
+    read_head,
+)
+from sipframe.message.names import NO_NAME
 
 __all__ = ["Keepalive", "StreamFramer"]
+
+_DOUBTFUL = frozenset({STRAY, NO_COLON, NO_NAME})
+"""Defects that may hide a second Content-Length, which another element on the way would go by."""
 
 
 class Keepalive(Enum):
@@ -27,7 +40,7 @@ class Keepalive(Enum):
 class StreamFramer:
     """Turns what a connection delivers into messages and keep-alives."""
 
-    __slots__ = ("_body", "_buffer", "_half_ping", "_limits", "_message", "_searched")
+    __slots__ = ("_body", "_buffer", "_defect", "_half_ping", "_limits", "_message", "_searched")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
@@ -36,6 +49,7 @@ class StreamFramer:
         self._message: Request | Response | None = None
         self._body = 0
         self._half_ping = False
+        self._defect: MessageError | None = None
 
     @property
     def pending(self) -> bool:
@@ -46,8 +60,13 @@ class StreamFramer:
         """Take in what arrived. Call :meth:`next` until it returns None before feeding more."""
         self._buffer += data
 
-    def next(self) -> Request | Response | Keepalive | None:
-        """The next message or keep-alive, or None until more arrives. Raises MessageError: close the connection."""
+    def next(self) -> Request | Response | Keepalive | MessageError | None:
+        """The next message or keep-alive, or None until more arrives.
+
+        A message that is malformed, but whose end is beyond doubt, comes back as the MessageError that it deserves, and
+        the stream goes on: other people's messages may share it. Raises MessageError when the end of a message cannot
+        be known: close the connection.
+        """
         buffer = self._buffer
         message = self._message
         if message is None:
@@ -63,7 +82,14 @@ class StreamFramer:
             if end < 0:
                 self._searched = max(0, len(buffer) - 3)
                 return None
-            message = read_head(buffer[:end], self._limits)
+            self._defect = None
+            try:
+                message = read_head(buffer[:end], self._limits)
+            except MessageError as error:
+                if not _is_framed(error):
+                    raise
+                message, self._defect = error.partial, error
+                assert message is not None
             length = body_length(message, self._limits)
             if length is None:
                 # RFC 3261 18.3, 20.14: over a stream Content-Length MUST be used.
@@ -71,7 +97,7 @@ class StreamFramer:
             del buffer[: end + 4]
             self._searched = 0
             if not length:
-                return message
+                return self._defect or message
             self._message = message
             self._body = length
         if len(buffer) < self._body:
@@ -79,7 +105,7 @@ class StreamFramer:
         message.body = bytes(buffer[: self._body])
         del buffer[: self._body]
         self._message = None
-        return message
+        return self._defect or message
 
     def _between(self) -> Keepalive | None:
         buffer = self._buffer
@@ -91,3 +117,11 @@ class StreamFramer:
         # The two halves of a ping may arrive apart; whoever waits for the rest of the first one hears of no pong.
         self._half_ping = not self._half_ping
         return Keepalive.PONG if self._half_ping else Keepalive.PING
+
+
+def _is_framed(error: MessageError) -> bool:
+    """Whether a malformed head leaves no doubt about where its message ends."""
+    message = error.partial
+    if message is None or error.status != 400 or error.reason in _DOUBTFUL:
+        return False
+    return len(message.fields.get("content-length", ())) == 1

@@ -354,7 +354,8 @@ class Response(Message):
         return f"<Response {self.status} {self.reason!r}>"
 
 
-_STRAY: Final = "CR or LF inside a line"
+STRAY: Final = "CR or LF inside a line"
+NO_COLON: Final = "Header field without a colon"
 _STATUS_LINE = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([0-9]+) (.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _METHODS = frozenset(
     (
@@ -387,7 +388,7 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
     breaks = len(lines) - 1
     defect = ""
     if text.count("\n") != breaks or text.count("\r") != breaks:
-        defect = _STRAY  # RFC 3261 7: lines end in CRLF, and nothing else does
+        defect = STRAY  # RFC 3261 7: lines end in CRLF, and nothing else does
     elif breaks > limits.lines:
         raise MessageError("Too many header fields", 513)
     start = lines.pop(0)
@@ -400,12 +401,12 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
         key = usual_spelling(name)
         if key is None or not colon:
             if not colon:
-                defect = defect or "Header field without a colon"
+                defect = STRAY if defect is STRAY else NO_COLON
                 continue
             try:
                 key = canonical_name(name)
             except MessageError as error:
-                defect = defect or error.reason
+                defect = STRAY if defect is STRAY else error.reason
                 continue
         if folded and "\r\n" in value:
             # RFC 3261 7.3.1: a fold, and the white space around it, is one blank.
@@ -417,9 +418,13 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
             fields[key].append(value)
         else:
             fields[key] = [value]
-    if defect is _STRAY:
+    if defect is STRAY:
         fields = _unbroken(fields)
-    message = _start(start, lines, fields)
+    try:
+        message = _start(start, lines, fields)
+    except MessageError as error:
+        # What is wrong with the fields comes first: whether the message can be framed depends on it.
+        raise MessageError(defect, 400, error.partial) if defect else error from None
     if defect:
         raise MessageError(defect, 400, message)
     return message

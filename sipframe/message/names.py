@@ -97,6 +97,7 @@ _SPELLINGS: Final = MappingProxyType(
         **{short.upper(): name for short, name in COMPACT.items()},
     }
 )
+NO_NAME: Final = "Malformed header field name"
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 
 usual_spelling = _SPELLINGS.get
@@ -113,6 +114,6 @@ def canonical_name(name: str) -> str:
         return known
     stripped = name.rstrip(" \t")
     if not _TOKEN.fullmatch(stripped):
-        raise MessageError("Malformed header field name")
+        raise MessageError(NO_NAME)
     canonical = stripped.lower()
     return COMPACT.get(canonical, canonical)
