@@ -1,0 +1,188 @@
+"""Where we listen: ``TRANSPORT:PORT[:interface=ADDRESS]``, and the sockets that come of it.
+
+Rules: an address is checked when it is made, before anything listens. Without an interface it is every IPv4 address of
+the host; ``::`` is every IPv6 address and no IPv4 one. The reactor is an argument. Stopping has two steps: first no new
+connection comes in while everything that is open goes on, then all is closed, within a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple, cast
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
+
+from sipframe.transport.sink import Ground
+from sipframe.transport.sockets import BACKLOG, DirectPort
+from sipframe.transport.stream import StreamFactory
+from sipframe.transport.tls import TLSIdentity
+from sipframe.transport.udp import LARGEST_DATAGRAM, DatagramPort, UDPEndpoint
+from sipframe.verdicts import Address
+
+__all__ = ["ListenAddress", "Listeners", "Listening"]
+
+_TRANSPORTS: Final[Mapping[str, Literal["udp", "tcp", "tls"]]] = MappingProxyType(
+    {"udp": "udp", "tcp": "tcp", "tls": "tls"}
+)
+_FORM: Final = "TRANSPORT:PORT[:interface=ADDRESS]"
+
+
+def _port_number(_: object, __: object, value: int) -> None:
+    if not 0 <= value <= 65_535:
+        raise ValueError(f"the port is 0 to 65535, not {value}")
+
+
+def _numeric(_: object, __: object, value: str) -> None:
+    if value:
+        try:
+            ip_address(value)
+        except ValueError:
+            raise ValueError(f"the interface is a numeric IPv4 or IPv6 address, not {value!r}") from None
+
+
+@attrs.frozen
+class ListenAddress:
+    """One address to listen on. ``str()`` gives the text that :meth:`parse` reads."""
+
+    transport: Literal["udp", "tcp", "tls"]
+    port: int = attrs.field(validator=_port_number)
+    """0 lets the system choose."""
+    interface: str = attrs.field(default="", validator=_numeric)
+    """A numeric address without brackets; empty for all IPv4 addresses of the host."""
+
+    @classmethod
+    def parse(cls, text: str) -> ListenAddress:
+        """Read ``udp:5060``, ``tcp:5060:interface=192.0.2.1``, ``tls:5061:interface=[::1]`` (the brackets may be
+        missing, and colons may be escaped as in Twisted's endpoints). Raises ValueError with one line."""
+        name, _, rest = text.partition(":")
+        port, _, option = rest.partition(":")
+        transport = _TRANSPORTS.get(name.lower())
+        if transport is None:
+            raise ValueError(f"{text!r}: the transport is udp, tcp or tls, as in {_FORM}")
+        if not (port.isascii() and port.isdigit()):
+            raise ValueError(f"{text!r}: the port is 0 to 65535, as in {_FORM}")
+        interface = ""
+        if option:
+            key, equals, interface = option.partition("=")
+            if key != "interface" or not equals or not interface:
+                raise ValueError(f"{text!r}: behind the port only interface=ADDRESS may stand, as in {_FORM}")
+            interface = interface.replace("\\:", ":")
+            if interface.startswith("[") and interface.endswith("]"):
+                interface = interface[1:-1]
+        try:
+            return cls(transport, int(port), interface)
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {error}") from None
+
+    def __str__(self) -> str:
+        text = f"{self.transport}:{self.port}"
+        if not self.interface:
+            return text
+        interface = f"[{self.interface}]" if ":" in self.interface else self.interface
+        return f"{text}:interface={interface}"
+
+
+class Listening(NamedTuple):
+    """A socket that listens."""
+
+    transport: str
+    """``UDP``, ``TCP`` or ``TLS``."""
+    local: Address
+    port: IListeningPort
+
+
+class Listeners:
+    """All that one server listens on, and its connections."""
+
+    def __init__(self, reactor: object, ground: Ground, identity: TLSIdentity | None = None) -> None:
+        """``reactor`` provides IReactorUDP and IReactorTCP; one that is built on descriptors is used directly."""
+        self._reactor: Any = reactor
+        self._ground = ground
+        self._identity = identity
+        self._direct = isinstance(reactor, PosixReactorBase)
+        self.open: list[Listening] = []
+
+    def listen(self, address: ListenAddress) -> Listening:
+        """Open one more. Raises :class:`twisted.internet.error.CannotListenError`; ValueError for TLS without
+        certificates."""
+        port = self._udp(address) if address.transport == "udp" else self._stream(address)
+        host = cast(Any, port.getHost())
+        made = Listening(address.transport.upper(), Address(host.host, host.port), port)
+        self.open.append(made)
+        return made
+
+    def _udp(self, address: ListenAddress) -> IListeningPort:
+        endpoint = UDPEndpoint(self._ground)
+        if not self._direct:
+            port: IListeningPort = self._reactor.listenUDP(
+                address.port, endpoint, address.interface, LARGEST_DATAGRAM
+            )
+            return port
+        direct: IListeningPort = DatagramPort(address.port, endpoint, address.interface, self._reactor)
+        direct.startListening()
+        return direct
+
+    def _stream(self, address: ListenAddress) -> IListeningPort:
+        identity = None
+        if address.transport == "tls":
+            identity = self._identity
+            if identity is None:
+                raise ValueError(f"{address}: TLS needs a certificate")
+        factory = StreamFactory(self._ground, identity)
+        if not self._direct:
+            port: IListeningPort = self._reactor.listenTCP(address.port, factory, BACKLOG, address.interface)
+            return port
+        direct = DirectPort(address.port, factory, BACKLOG, address.interface, self._reactor)
+        direct.startListening()
+        return direct
+
+    def stop_accepting(self) -> Deferred[None]:
+        """Close the listening TCP and TLS sockets. Connections and UDP go on; fires when it is done."""
+        return self._stop([one for one in self.open if one.transport != "UDP"])
+
+    def close(self, deadline: float) -> Deferred[None]:
+        """Close everything: what is queued may leave for ``deadline`` seconds. Fires when nothing is open."""
+        streams = self._ground.streams
+        done = self._stop(list(self.open))
+        for stream in tuple(streams):
+            stream.close()
+        if not streams:
+            return done
+        gone: Deferred[None] = Deferred()
+        _Farewell(self._ground, gone, deadline)
+        return done.addCallback(lambda _: gone)
+
+    def _stop(self, some: list[Listening]) -> Deferred[None]:
+        waiting = []
+        for one in some:
+            self.open.remove(one)
+            stopping = one.port.stopListening()
+            if stopping is not None:
+                waiting.append(stopping)
+        return DeferredList(waiting, consumeErrors=True).addCallback(lambda _: None)
+
+
+class _Farewell:
+    """Waits for the connections of ``ground`` to go, and cuts those that are left at the deadline."""
+
+    def __init__(self, ground: Ground, gone: Deferred[None], deadline: float) -> None:
+        self._ground = ground
+        self._gone = gone
+        self._cut: IDelayedCall | None = ground.clock.callLater(deadline, self._abort)
+        ground.when_empty.append(self._empty)
+
+    def _abort(self) -> None:
+        self._cut = None
+        for stream in tuple(self._ground.streams):
+            stream.abort()
+
+    def _empty(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+        self._gone.callback(None)
