@@ -181,19 +181,32 @@ def _register(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
 def _until_done(reactor: Any, start: Callable[[], Any]) -> int:
     """Run the reactor until the coroutine of ``start`` has ended; return its result or raise what it raised."""
     from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
 
     results: list[Any] = []
 
+    def end(result: Any) -> None:
+        if not results:
+            results.append(result)
+            reactor.stop()
+
+    def interrupted() -> None:
+        # The reactor is stopping. What its closing sockets make of the registration is of no interest.
+        if not results:
+            results.append(KeyboardInterrupt())
+
     def begin() -> None:
-        _ = Deferred.fromCoroutine(start()).addBoth(results.append).addBoth(lambda _: reactor.stop())
+        reactor.addSystemEventTrigger("before", "shutdown", interrupted)
+        _ = Deferred.fromCoroutine(start()).addBoth(end)
 
     reactor.callWhenRunning(begin)
     reactor.run()
-    if not results:
-        raise KeyboardInterrupt
-    if not isinstance(results[0], int):
-        results[0].raiseException()
-    return int(results[0])
+    result = results[0]
+    if isinstance(result, KeyboardInterrupt):
+        raise result
+    if isinstance(result, Failure):
+        result.raiseException()
+    return int(result)
 
 
 def _creator(server: Server, arguments: argparse.Namespace) -> IOpenSSLClientConnectionCreator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any, cast
@@ -126,10 +127,9 @@ class ConnectTests(TestCase):
         assert text.startswith("TLS: ")
 
     async def test_nobody_listens(self) -> None:
-        port = self.reactor.listenTCP(0, Factory(), interface="127.0.0.1")
-        number = port.getHost().port
-        await port.stopListening()
-        text = await self.refusal(Server("TCP", "127.0.0.1", number), None)
+        with socket.socket() as bound:  # and not listening
+            bound.bind(("127.0.0.1", 0))
+            text = await self.refusal(Server("TCP", "127.0.0.1", bound.getsockname()[1]), None)
         assert text == "nobody listens there (connection refused)"
 
     async def test_a_udp_socket_knows_its_own_address(self) -> None:
