@@ -440,13 +440,13 @@ def _unbroken(fields: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _join_folded(lines: list[str]) -> list[str]:
-    joined: list[str] = []
+    joined: list[list[str]] = []
     for line in lines:
         if line[:1] in (" ", "\t") and joined:
-            joined[-1] += "\r\n" + line
+            joined[-1].append(line)
         else:
-            joined.append(line)
-    return joined
+            joined.append([line])
+    return ["\r\n".join(parts) for parts in joined]
 
 
 def _start(start: str, lines: list[str], fields: dict[str, list[str]]) -> Request | Response:
