@@ -12,7 +12,7 @@ from errno import EAGAIN, EINTR, EMSGSIZE, EWOULDBLOCK
 from typing import Any, Final, cast
 
 from twisted.internet import udp
-from twisted.internet.error import MessageLengthError
+from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.interfaces import ISystemHandle
 from twisted.internet.protocol import DatagramProtocol
 
@@ -151,12 +151,23 @@ class DatagramPort(udp.Port):
 
     def __init__(self, port: int, endpoint: UDPEndpoint, interface: str, reactor: object) -> None:
         udp.Port.__init__(self, port, endpoint, interface, LARGEST_DATAGRAM, reactor)
+        self._made: socket.socket | None = None
+
+    def startListening(self) -> None:
+        """Open the socket. Raises CannotListenError."""
+        try:
+            udp.Port.startListening(self)
+        except CannotListenError:
+            if self._made is not None:
+                self._made.close()  # Twisted leaves it to the garbage collector
+            raise
 
     def createInternetSocket(self) -> socket.socket:
         """Make the socket."""
         made: socket.socket = udp.Port.createInternetSocket(self)
         if self.addressFamily == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self._made = made
         return made
 
     def doRead(self) -> None:
