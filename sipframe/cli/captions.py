@@ -91,7 +91,7 @@ def _credentials(credentials: Iterable[Credentials]) -> Iterator[str]:
         if one.scheme.lower() != "digest":
             yield f"{one.scheme} credentials"
             continue
-        words = [f"Digest {one.params.get('algorithm', 'MD5')}", f"user {one.params.get('username', '?')}"]
+        words = [f"Digest {one.params.get('algorithm', 'MD5')} as {one.params.get('username', '?')}"]
         if "nc" in one.params:
             words.append(f"nc {one.params['nc'].lstrip('0') or '0'}")
         yield ", ".join(words)

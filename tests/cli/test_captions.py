@@ -32,7 +32,7 @@ def test_a_request() -> None:
     assert captions.aside(request) == "CSeq 7"
     assert captions.kind(request) is Kind.REQUEST
     assert captions.notes(request) == (
-        "Digest SHA-256, user bob, nc A",
+        "Digest SHA-256 as bob, nc A",
         "Contact sip:bob@192.0.2.4 ;q=0.5 for 1m 00s",
         "Expires 600",
     )
