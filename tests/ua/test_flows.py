@@ -63,7 +63,9 @@ def test_messages_are_cut_from_the_stream(step: int) -> None:
 
 def test_a_stream_may_go_on_behind_a_malformed_message() -> None:
     connection, _, _, log = connected()
-    connection.dataReceived(b"SIP/2.0 200 OK\r\nCSeq: 1 A\r\nCSeq: 2 A\r\nContent-Length: 0\r\n\r\n" + RESPONSE)
+    connection.dataReceived(
+        b"SIP/2.0 200 OK\r\nCSeq: 1 A\r\nCSeq: 2 A\r\nContent-Length: 0\r\n\r\n" + RESPONSE
+    )
     assert log == ["malformed: Repeated header field that may stand once", "SIP/2.0 200 OK"]
 
 
