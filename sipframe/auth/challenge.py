@@ -56,7 +56,7 @@ class ProtectionSpace:
                 (before, offer.nonces, f"{opaque}{stale}, algorithm={offer.algorithm.name}{userhash}")
                 for offer in offers
             ]
-            for stale in ("", ", stale=TRUE")
+            for stale in (", stale=FALSE", ", stale=TRUE")
         )
 
     def offer(self, algorithm: str) -> Offer | None:

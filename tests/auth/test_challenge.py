@@ -13,13 +13,13 @@ def space(realm: str = "atlanta.example.com", **settings: object) -> ProtectionS
 
 
 def test_the_fields_of_rfc_3665() -> None:
-    # RFC 3665 2.1 F2, without its stale=FALSE, which says nothing.
+    # RFC 3665 2.1 F2, in its order.
     challenge = space().challenge(Outcome.NO_CREDENTIALS)
     [value] = challenge.values
     params = parse_auth_params(value.removeprefix("Digest "))
-    assert list(params) == ["realm", "qop", "nonce", "opaque", "algorithm"]
+    assert list(params) == ["realm", "qop", "nonce", "opaque", "stale", "algorithm"]
     assert value.startswith('Digest realm="atlanta.example.com", qop="auth", nonce="')
-    assert value.endswith('", opaque="", algorithm=MD5')
+    assert value.endswith('", opaque="", stale=FALSE, algorithm=MD5')
     assert not challenge.stale
     assert challenge.reason == "no credentials"
 
