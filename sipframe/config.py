@@ -58,6 +58,10 @@ class LocationChoice:
         return cls(kind, **values)  # type: ignore[arg-type]  # checked above
 
 
+def _aliases(domains: tuple[str, ...]) -> Mapping[str, str]:
+    return LOOPBACK_ALIASES if domains == (DEFAULT_DOMAIN,) else MappingProxyType({})
+
+
 def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not value > 0:
         raise ValueError(f"{attribute.name}: must be more than 0, not {value}")
@@ -81,8 +85,8 @@ class Settings:
     """The state directory: accounts, bindings and, when none is given, the certificate."""
     listen: tuple[ListenAddress, ...] = DEFAULT_LISTEN
     domains: tuple[str, ...] = (DEFAULT_DOMAIN,)
-    aliases: Mapping[str, str] = LOOPBACK_ALIASES
-    """Hosts that name a domain's users as well: alias to domain."""
+    aliases: Mapping[str, str] = attrs.Factory(lambda self: _aliases(self.domains), takes_self=True)
+    """Hosts that name a domain's users as well: alias to domain. Without domains: :data:`LOOPBACK_ALIASES`."""
     realm: str | None = None
     """The digest realm of all domains; None makes each domain its own realm."""
     certificates: tuple[tuple[Path, Path], ...] = ()
