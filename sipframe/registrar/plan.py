@@ -96,16 +96,18 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
         interval = _interval(contact, uri, asked, terms)
         if isinstance(interval, Rejected):
             return interval
-        for binding in _same(uri, contact.uri_text, live):
+        same = _same(uri, contact.uri_text, live)
+        for binding in same:
             if binding.call_id == asked.call_id and binding.cseq >= asked.cseq:
                 return _OUT_OF_ORDER  # RFC 3261 10.3 step 7
-        same = _same(uri, contact.uri_text, updated)
+        if changed:
+            same = _same(uri, contact.uri_text, updated)
         if interval == 0:
             for binding in same:
                 updated.remove(binding)
                 changed = True
             continue
-        params = _kept_params(contact) if contact.params else ""
+        params, q = (_kept_params(contact), contact.param("q")) if contact.params else ("", None)
         if _length(contact.uri_text, params, asked) > terms.max_contact_octets:
             return Rejected(400, "Contact too long")
         if not params.isprintable() and _CONTROL.search(params):
@@ -116,10 +118,10 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
             asked.call_id,
             asked.cseq,
             now,
-            contact.param("q"),
+            q,
             params,
-            contact.param("+sip.instance"),
-            _reg_id(contact),
+            contact.param("+sip.instance") if params else None,
+            _reg_id(contact) if params else None,
             asked.path,
             asked.user_agent,
             asked.flow,
