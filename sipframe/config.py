@@ -6,6 +6,7 @@ here opens a file or a socket.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import attrs
 
 from sipframe.auth.settings import DigestSettings
+from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.transaction import TransactionSettings
 from sipframe.transport import ListenAddress, TransportLimits
 from sipframe.verdicts import Terms
@@ -63,8 +65,32 @@ def _aliases(domains: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
+    if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{attribute.name}: must be more than 0, not {value}")
+
+
+def _is_host(name: str) -> bool:
+    """Whether ``name`` can stand behind the @ of a SIP URI (RFC 3261 25.1); an IPv6 address may lack its brackets."""
+    host = f"[{name}]" if ":" in name and name[:1] != "[" else name
+    try:
+        uri = parse_uri(f"sip:{host}")
+    except MessageError:
+        return False
+    return isinstance(uri, SipURI) and uri.host.lower() == host.lower()
+
+
+def _hosts(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...] | Mapping[str, str]) -> None:
+    for name in value:
+        if not _is_host(name):
+            raise ValueError(f"{attribute.name}: {name!r} is no domain name and no address")
+    if attribute.name == "domains" and not value:
+        raise ValueError("domains: one at least")
+
+
+def _realm(_: object, __: object, value: str | None) -> None:
+    # Unprintable are the control characters, and what stands for octets that are no UTF-8.
+    if value is not None and not (value and value.isprintable()):
+        raise ValueError(f"realm {value!r}: must be text, and not empty")
 
 
 def _terms(_: object, attribute: attrs.Attribute[Any], value: Terms) -> None:
@@ -84,10 +110,12 @@ class Settings:
     state: Path
     """The state directory: accounts, bindings and, when none is given, the certificate."""
     listen: tuple[ListenAddress, ...] = DEFAULT_LISTEN
-    domains: tuple[str, ...] = (DEFAULT_DOMAIN,)
-    aliases: Mapping[str, str] = attrs.Factory(lambda self: _aliases(self.domains), takes_self=True)
+    domains: tuple[str, ...] = attrs.field(default=(DEFAULT_DOMAIN,), validator=_hosts)
+    aliases: Mapping[str, str] = attrs.field(
+        default=attrs.Factory(lambda self: _aliases(self.domains), takes_self=True), validator=_hosts
+    )
     """Hosts that name a domain's users as well: alias to domain. Without domains: :data:`LOOPBACK_ALIASES`."""
-    realm: str | None = None
+    realm: str | None = attrs.field(default=None, validator=_realm)
     """The digest realm of all domains; None makes each domain its own realm."""
     certificates: tuple[tuple[Path, Path], ...] = ()
     """PEM chain and PEM key, the default one first; the others are chosen by SNI. Empty: self-signed, in ``state``."""

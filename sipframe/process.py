@@ -26,19 +26,28 @@ _log = Logger()
 
 
 class ServedProcess(SIPService):
-    """A SIP server that has the process to itself. ``events_to_log`` writes every event to the log."""
+    """A SIP server that has the process to itself.
 
-    def __init__(self, settings: Settings, *, reactor: Any, events_to_log: bool = False) -> None:
+    ``events_to_log`` writes every event to the log. ``daemon`` says that nobody sees what the process prints: why it
+    cannot start is then for twistd to tell, in the process that was typed.
+    """
+
+    def __init__(
+        self, settings: Settings, *, reactor: Any, events_to_log: bool = False, daemon: bool = False
+    ) -> None:
         super().__init__(settings, reactor=reactor)
+        self._daemon = daemon
         self._before: Any = signal.SIG_DFL
         if events_to_log:
             self.events.subscribe(_to_log)
 
     def startService(self) -> None:
-        """Start, or end the process with one line."""
+        """Start, or end the process with one line. Raises StartError in a daemon."""
         try:
             super().startService()
         except StartError as error:
+            if self._daemon:
+                raise
             # sys.stderr is the log's by now.
             os.write(2, f"sipregistrar: {error}\n".encode())
             raise SystemExit(1) from None

@@ -193,7 +193,7 @@ def _reason(error: Exception) -> str:
         if error.reason == "KEY_VALUES_MISMATCH":
             return "the private key is not that of the certificate"
         # None where OpenSSL has no word for it, whatever the type says.
-        return (error.reason or "no usable PEM").lower().replace("_", " ")
+        return error.reason.lower().replace("_", " ") if error.reason else "no usable PEM"
     return str(error)
 
 
