@@ -1,0 +1,170 @@
+"""The command line: options as settings, and one line for each that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sipframe.auth.settings import DigestSettings
+from sipframe.config import DEFAULT_LISTEN, LOOPBACK_ALIASES, LocationChoice, Settings
+from sipframe.tap import Options
+from sipframe.transport import ListenAddress
+from sipframe.verdicts import Terms
+from tests.process import EVERY_TRANSPORT, run, twistd
+
+
+def settings(*arguments: str) -> Settings:
+    options = Options()
+    options.parseOptions(list(arguments))
+    assert options.settings is not None
+    return options.settings
+
+
+def refusal(*arguments: str) -> str:
+    """The one line that the process ends with; sys.exit prints it and makes the status 1."""
+    with pytest.raises(SystemExit) as caught:
+        settings(*arguments)
+    line = caught.value.code
+    assert isinstance(line, str)
+    assert line.isprintable(), line
+    assert line.startswith("sipregistrar: ")
+    return line.removeprefix("sipregistrar: ")
+
+
+def test_no_options_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    made = settings()
+    assert made == Settings(state=tmp_path / ".local" / "state" / "sipframe")
+    assert [str(one) for one in made.listen] == [
+        "udp:5060:interface=127.0.0.1",
+        "tcp:5060:interface=127.0.0.1",
+        "tls:5061:interface=127.0.0.1",
+    ]
+    assert made.domains == ("localhost",)
+    assert made.aliases == LOOPBACK_ALIASES
+    assert made.location == LocationChoice("sqlite")
+    assert (made.realm, made.certificates, made.client_ca) == (None, (), None)
+
+
+def test_the_state_directory_of_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert settings().state == tmp_path / "sipframe"
+
+
+def test_every_option(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.pem", "a.key", "b.pem", "b.key", "ca.pem")]
+    for path in files:
+        path.touch()
+    a, a_key, b, b_key, ca = map(str, files)
+    made = settings(
+        *("--state", "/var/lib/sip", "--realm", "Biloxi", "--location", "sqlite:path=/x/y:durability=power"),
+        *("--listen", "udp:5070", "--listen", "tls:5071:interface=[::1]"),
+        *("--domain", "biloxi.example.com", "--domain", "example.net", "--alias", "192.0.2.1=example.net"),
+        *("--certificate", a, "--private-key", a_key, "--certificate", b, "--private-key", b_key),
+        *("--client-ca", ca, "--digest", "SHA-256,MD5", "--max-contacts", "3"),
+        *("--default-expires", "600", "--min-expires", "30", "--max-expires", "900"),
+        *("--t1", "0.1", "--plugin-deadline", "2", "--stop-deadline", "1.5", "--log-level", "debug"),
+    )
+    assert made.state == Path("/var/lib/sip")
+    assert made.realm == "Biloxi"
+    assert made.location == LocationChoice("sqlite", Path("/x/y"), "power")
+    assert made.listen == (ListenAddress("udp", 5070), ListenAddress("tls", 5071, "::1"))
+    assert made.domains == ("biloxi.example.com", "example.net")
+    assert made.aliases == {"192.0.2.1": "example.net"}
+    assert made.certificates == ((files[0], files[1]), (files[2], files[3]))
+    assert made.client_ca == files[4]
+    assert made.digest == DigestSettings(algorithms=("SHA-256", "MD5"))
+    assert made.terms == Terms(default_expires=600, min_expires=30, max_expires=900, max_contacts=3)
+    assert made.transactions.timers.t1 == 0.1
+    assert (made.plugin_deadline, made.stop_deadline) == (2, 1.5)
+
+
+def test_digest_presets() -> None:
+    assert settings("--digest", "compatible").digest == DigestSettings()
+    assert settings("--digest", "strict").digest == DigestSettings.strict()
+
+
+def test_loopback_addresses_name_the_default_domain_only() -> None:
+    assert settings("--alias", "pc=localhost").aliases == {**LOOPBACK_ALIASES, "pc": "localhost"}
+    assert settings("--domain", "example.com").aliases == {}
+    assert settings().listen == DEFAULT_LISTEN
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        ("--listen udp", "--listen 'udp'"),
+        ("--listen udp:5060x", "--listen 'udp:5060x'"),
+        ("--listen sctp:5060", "udp, tcp or tls"),
+        ("--listen tcp:70000", "0 to 65535"),
+        ("--listen tcp:5060:interface=localhost", "numeric"),
+        ("--listen tcp:5060:port=1", "interface=ADDRESS"),
+        ("--location redis", "only memory and sqlite"),
+        ("--location sqlite:path", "path=FILE"),
+        ("--location sqlite:path=", "path=FILE"),
+        ("--location memory:path=x", "path=FILE"),
+        ("--location sqlite:durability=maybe", "durability"),
+        ("--certificate setup.cfg", "as many --private-key"),
+        ("--private-key setup.cfg", "as many --private-key"),
+        ("--certificate no.pem --private-key setup.cfg", "--certificate no.pem: no such file"),
+        ("--certificate setup.cfg --private-key no.key", "--private-key no.key: no such file"),
+        ("--client-ca no.pem", "--client-ca no.pem: no such file"),
+        ("--min-expires 100 --default-expires 10", "min-expires <= default-expires"),
+        ("--default-expires 9000", "max-expires"),
+        ("--max-expires 4294967296", "2**32"),
+        ("--min-expires 0", "min-expires"),
+        ("--default-expires 1.5", "--default-expires '1.5'"),
+        ("--max-contacts 0", "max-contacts"),
+        ("--max-contacts many", "--max-contacts 'many'"),
+        ("--t1 0", "--t1 '0'"),
+        ("--t1 nan", "--t1 'nan'"),
+        ("--t1 inf", "--t1 'inf'"),
+        ("--t1 soon", "--t1 'soon'"),
+        ("--plugin-deadline 0", "--plugin-deadline"),
+        ("--stop-deadline -1", "--stop-deadline"),
+        ("--digest ROT13", "algorithms"),
+        ("--digest MD5,MD5", "twice"),
+        ("--digest=", "algorithms"),
+        ("--log-level loud", "info, debug"),
+        ("--domain=", "domains"),
+        ("--domain bob@example.com", "domains: 'bob@example.com'"),
+        ("--domain example.com:5060", "domains"),
+        ("--domain b\xe4r.example", "domains"),
+        ("--alias example.com", "HOST=DOMAIN"),
+        ("--alias =example.com", "HOST=DOMAIN"),
+        ("--alias a;b=localhost", "aliases: 'a;b'"),
+        ("--realm=", "realm"),
+        ("--realm=a\r\nb", "realm"),
+        ("--realm=a\udcff", "realm"),
+        ("--state=", "--state"),
+        ("--port 5060", "--port"),
+        ("--realm", "--realm"),
+        ("5060", "arguments"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments: str, about: str) -> None:
+    assert about in refusal(*arguments.split(" "))
+
+
+def test_a_process_ends_with_it(tmp_path: Path) -> None:
+    done = run(twistd("--state", tmp_path / "state", "--listen", "sctp:1"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("sipregistrar: --listen 'sctp:1'")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_daemon_says_why_it_cannot_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = twistd("--state", tmp_path / "file", *(f"--listen={one}" for one in EVERY_TRANSPORT))
+    command.remove("-n")
+    command[command.index("--pidfile=")] = f"--pidfile={tmp_path / 'pid'}"
+    command.insert(command.index("sipregistrar"), f"--logfile={tmp_path / 'log'}")
+    done = run(command)
+    assert done.returncode == 1
+    # twistd cuts it after 100 characters; the log has it all.
+    assert "StartError: --state /" in done.stderr
+    assert f"--state {tmp_path / 'file'}: File exists" in (tmp_path / "log").read_text()
+    assert not (tmp_path / "pid").exists()
