@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 
+from sipframe.transport.everywhere import EverywherePort, knows_destinations
 from sipframe.transport.sink import Ground
 from sipframe.transport.sockets import BACKLOG, DirectPort
 from sipframe.transport.stream import StreamFactory
@@ -123,7 +124,8 @@ class Listeners:
                 address.port, endpoint, address.interface, LARGEST_DATAGRAM
             )
             return port
-        direct: IListeningPort = DatagramPort(address.port, endpoint, address.interface, self._reactor)
+        kind = EverywherePort if knows_destinations(address.interface) else DatagramPort
+        direct: IListeningPort = kind(address.port, endpoint, address.interface, self._reactor)
         direct.startListening()
         return direct
 

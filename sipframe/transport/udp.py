@@ -22,10 +22,10 @@ from sipframe.transport.flow import SocketAddress, UDPFlow
 from sipframe.transport.sink import Ground
 from sipframe.verdicts import Address
 
-__all__ = ["LARGEST_DATAGRAM", "DatagramPort", "UDPEndpoint"]
+__all__ = ["LARGEST_DATAGRAM", "READS_PER_WAKE_UP", "DatagramPort", "UDPEndpoint"]
 
 LARGEST_DATAGRAM: Final = 65_535
-_READS_PER_WAKE_UP: Final = 64
+READS_PER_WAKE_UP: Final = 64
 """Datagrams read before connections have their turn."""
 _PADDING: Final = b"\r\n\t \0"
 """What keep-alives are made of: CRLFs, and the blanks and NULs that some phones send."""
@@ -38,7 +38,7 @@ class UDPEndpoint(DatagramProtocol):
 
     def __init__(self, ground: Ground) -> None:
         self._counters = ground.counters
-        self._ground = ground
+        self.ground = ground
         self._sink = ground.sink
         self._sizes = ground.limits.message_sizes
         self._sendto: Callable[[bytes, Any], object] | None = None
@@ -55,16 +55,20 @@ class UDPEndpoint(DatagramProtocol):
         """The socket is open."""
         transport: Any = self.transport
         host = transport.getHost()
-        self.local = Address(host.host, host.port)
-        self._sendto = transport.write
+        self.open(transport.write, Address(host.host, host.port))
         if ISystemHandle.providedBy(transport):
             handle = cast(socket.socket, transport.getHandle())
             # Port.write looks at the address several times before it does the same.
             self._sendto = handle.sendto
             try:
-                handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._ground.limits.udp_receive_buffer)
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.ground.limits.udp_receive_buffer)
             except OSError:
                 pass  # the kernel's default will do
+
+    def open(self, sendto: Callable[[bytes, Any], object], local: Address) -> None:
+        """Send with ``sendto`` from now on; ``local`` is our end."""
+        self._sendto = sendto
+        self.local = local
 
     def stopProtocol(self) -> None:
         """The socket is closed."""
@@ -85,7 +89,7 @@ class UDPEndpoint(DatagramProtocol):
             try:
                 sink.malformed(error, flow)
             except Exception:
-                self._ground.failed(sink.malformed, flow)
+                self.ground.failed(sink.malformed, flow)
             return
         try:
             if type(message) is Request:
@@ -93,7 +97,7 @@ class UDPEndpoint(DatagramProtocol):
             else:
                 sink.response(message, flow)  # type: ignore[arg-type]  # it is one of the two
         except Exception:
-            self._ground.failed(sink.request, flow)
+            self.ground.failed(sink.request, flow)
 
     def _no_message(self, datagram: bytes, addr: SocketAddress) -> bool:
         if not datagram.strip(_PADDING):
@@ -118,7 +122,7 @@ class UDPEndpoint(DatagramProtocol):
             try:
                 instead = self._sink.too_large(data, flow)
             except Exception:
-                self._ground.failed(self._sink.too_large, flow)
+                self.ground.failed(self._sink.too_large, flow)
             else:
                 if instead is not None and not self._try(instead, address):
                     self._counters.send_errors += 1
@@ -174,7 +178,7 @@ class DatagramPort(udp.Port):
         """Read what there is, up to a turn's worth."""
         received = self.protocol.datagramReceived
         recvfrom = self.socket.recvfrom
-        for _ in range(_READS_PER_WAKE_UP):
+        for _ in range(READS_PER_WAKE_UP):
             try:
                 datagram, source = recvfrom(LARGEST_DATAGRAM)
             except OSError as error:

@@ -38,6 +38,7 @@ from sipframe.transport import (
     TransportLimits,
 )
 from sipframe.transport.sockets import DirectPort
+from sipframe.verdicts import Address
 from tests.transport.recording import (
     OPTIONS,
     RecordingSink,
@@ -215,6 +216,45 @@ class UDPTests(Case):
                 return answered.recv(65_535)
 
         assert (await self.client(exchange)).startswith(b"SIP/2.0 200 OK\r\n")
+
+    async def test_on_all_addresses_the_answer_leaves_from_the_one_that_was_asked(self) -> None:
+        # RFC 3581 4
+        if sys.platform != "linux":
+            raise SkipTest("only Linux has all of 127.0.0.0/8, and says where a datagram was for")
+        listening = self.listen("udp", "0.0.0.0")
+        for host in ("127.0.0.1", "127.0.0.2", "127.9.9.9", "127.0.0.2"):
+            local = Address(host, listening.local.port)
+            asked = Listening("UDP", local, listening.port)
+            # The client is connected: it takes nothing from elsewhere.
+            [reply] = await self.client(lambda asked=asked: self.exchange(asked, DATAGRAM))  # type: ignore[misc]
+            assert reply.startswith(b"SIP/2.0 200 OK\r\n")
+            assert self.sink.calls[-1][2].local == local
+        flows = [flow for _, _, flow in self.sink.calls]
+        assert len({flow.serial for flow in flows}) == 4
+        await self.listeners.close(0)
+        assert not any(flow.alive for flow in flows)
+
+    async def test_so_it_does_over_ipv6(self) -> None:
+        listening = self.listen("udp", "::")
+        asked = Listening("UDP", Address("::1", listening.local.port), listening.port)
+        [reply] = await self.client(lambda: self.exchange(asked, DATAGRAM))
+        assert reply.startswith(b"SIP/2.0 200 OK\r\n")
+        assert self.sink.calls[-1][2].peer.host == "::1"
+
+    async def test_more_addresses_than_are_kept(self) -> None:
+        if sys.platform != "linux":
+            raise SkipTest("only Linux has all of 127.0.0.0/8")
+        listening = self.listen("udp", "0.0.0.0")
+
+        def work() -> None:
+            for number in range(1, 301):
+                host = Address(f"127.0.{number // 200}.{number % 200 + 1}", listening.local.port)
+                self.exchange(Listening("UDP", host, listening.port), DATAGRAM)
+
+        await self.client(work)
+        assert self.sink.names == ["request"] * 300
+        port: Any = listening.port
+        assert len(port._by_address) <= 256
 
     async def test_ipv4_and_ipv6_share_a_port(self) -> None:
         first = self.listen("udp", "::")
@@ -404,7 +444,7 @@ class OverLimitTests(Case):
 
 
 class SlowReaderTests(Case):
-    limits = TransportLimits(queued=100_000)
+    limits = TransportLimits(queued=100_000, linger=PATIENCE)
 
     async def test_a_peer_that_does_not_read_is_cut(self) -> None:
         chunk = b"x" * 50_000
