@@ -47,6 +47,7 @@ class ServedProcess(SIPService):
             super().startService()
         except StartError as error:
             if self._daemon:
+                _log.error("cannot start: {error}", error=error)  # twistd repeats 100 characters of it
                 raise
             # sys.stderr is the log's by now.
             os.write(2, f"sipregistrar: {error}\n".encode())

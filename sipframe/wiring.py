@@ -90,11 +90,14 @@ def open_accounts(
     settings: Settings, entropy: Callable[[int], bytes], clock: Callable[[], float]
 ) -> Accounts:
     """The accounts in the state directory, with what was sealed for this realm made usable."""
+    accounts = None
     try:
         accounts = Accounts(settings.state, entropy=entropy, clock=clock)
         claimed = accounts.claim(settings.realm)
         missing = accounts.missing(settings.realm)
     except AccountsError as error:
+        if accounts is not None:
+            accounts.close()
         raise StartError(f"accounts: {error}") from None
     if claimed:
         _log.info("{count} accounts are now known in realm {realm!r}", count=claimed, realm=settings.realm)
