@@ -52,7 +52,7 @@ def parse_params(text: str) -> Params:
             name, value = match.groups()
             found.append((name.lower(), value))
             position = match.end()
-    if len(found) > 1 and len({name for name, _ in found}) != len(found):
+    if len(found) > 1 and len(dict(found)) != len(found):
         # RFC 3261 7.3.1: any given parameter-name MUST NOT appear more than once.
         raise MessageError("Repeated parameter")
     return tuple(found)

@@ -100,7 +100,7 @@ _SPELLINGS: Final = MappingProxyType(
 NO_NAME: Final = "Malformed header field name"
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 
-usual_spelling = _SPELLINGS.get
+usual_spelling = dict(_SPELLINGS).get
 """The canonical name for a spelling that is often seen, or None: the straight way for :func:`canonical_name`."""
 
 
