@@ -1,6 +1,6 @@
 """baresip 1.0.0 registers over UDP, TCP and TLS, refreshes, unregisters when it ends, and never gets in by guessing.
 
-It answers only challenges of MD5, reads the first, and verifies the certificate against ``sip_cafile``. A wrong
+It answers only challenges of MD5, and reads the first. Over TLS it does not verify the server's certificate. A wrong
 password it tries again at once, some times over. It runs here without audio and terminal; its own output is buffered,
 so what it has done is read in the server's log. With ``sipnat=outbound`` it registers as RFC 5626 says.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,8 +55,6 @@ def baresip(server: ServerProcess, folder: Path, accounts: Iterable[str]) -> Ite
     home.mkdir()
     settings = [
         "sip_listen 127.0.0.1:0",
-        f"sip_cafile {server.certificate}",
-        "sip_verify_server yes",
         f"module_path {MODULES}",
         "module uuid.so",
         "module_app account.so",
@@ -112,6 +111,7 @@ def test_outbound(server: ServerProcess, tmp_path: Path, transport: str) -> None
 def test_wrong_passwords_hurt_nobody_else(server: ServerProcess, tmp_path: Path) -> None:
     lines = [account(server, name.split("-")[1], name, "wrong", "regint=60") for name in GUESSERS]
     cseq = 0
+    until = time.monotonic() + PATIENCE
     with (
         Client.of(server, "udp") as by_udp,
         Client.of(server, "tcp") as by_tcp,
@@ -120,6 +120,7 @@ def test_wrong_passwords_hurt_nobody_else(server: ServerProcess, tmp_path: Path)
     ):
         left = set(GUESSERS)
         while left:
+            assert time.monotonic() < until, left
             for client in (by_udp, by_tcp, by_tls):
                 cseq += 2
                 contact = f"Contact: <sip:honest@192.0.2.1;transport={client.transport}>"
