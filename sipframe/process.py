@@ -53,6 +53,10 @@ class ServedProcess(SIPService):
             os.write(2, f"sipregistrar: {error}\n".encode())
             raise SystemExit(1) from None
         self._before = signal.signal(signal.SIGHUP, self._hang_up)
+
+    def ready(self) -> None:
+        """Say so to the service manager as well."""
+        super().ready()
         notify("READY=1")
 
     def stopService(self) -> Deferred[None]:

@@ -116,9 +116,18 @@ class SIPService(Service):
             raise
         self._running = running
         super().startService()  # type: ignore[no-untyped-call]
+        # Before that nothing is answered, and in a process of its own no signal is heeded.
+        self._reactor.callWhenRunning(self._run, running)
+
+    def _run(self, running: _Running) -> None:
+        if running is self._running:
+            self.ready()
+
+    def ready(self) -> None:
+        """The server listens and the reactor runs: say so."""
         _log.info(
             "sipframe is ready: {listening}",
-            listening=", ".join(f"{one.transport} {_end(one.local)}" for one in running.listeners.open),
+            listening=", ".join(f"{one.transport} {_end(one.local)}" for one in self.listening()),
         )
 
     def _start(self, running: _Running) -> None:
