@@ -43,17 +43,13 @@ class Deadlines:
 
     def watch(self, one: Watched) -> None:
         """Watch ``one`` from now on, or anew."""
-        if one.slot:
-            self._take_out(one)
-        elif not self._count:
+        if not self._count:
             self._start()
-        slot = max(int(one.due() / self._tick) + 1, self._swept + 1)
-        one.slot = slot
-        bucket = self._buckets.get(slot)
-        if bucket is None:
-            bucket = self._buckets[slot] = set()
-        bucket.add(one)
-        self._count += 1
+        if one.slot:
+            if one.slot <= self._slot_of(one):
+                return  # it is asked early enough
+            self._take_out(one)
+        self._file(one)
 
     def forget(self, one: Watched) -> None:
         """Watch ``one`` no longer."""
@@ -61,6 +57,17 @@ class Deadlines:
             self._take_out(one)
             one.slot = 0
             self._stop_if_empty()
+
+    def _slot_of(self, one: Watched) -> int:
+        return max(int(one.due() / self._tick), self._swept) + 1
+
+    def _file(self, one: Watched) -> None:
+        one.slot = slot = self._slot_of(one)
+        bucket = self._buckets.get(slot)
+        if bucket is None:
+            bucket = self._buckets[slot] = set()
+        bucket.add(one)
+        self._count += 1
 
     def _take_out(self, one: Watched) -> None:
         bucket = self._buckets[one.slot]
@@ -94,10 +101,10 @@ class Deadlines:
             for one in tuple(self._buckets.get(slot, ())):
                 if one.slot != slot:
                     continue  # one before it in this bucket had it forgotten or moved
+                self._take_out(one)
+                one.slot = 0
                 if one.due() > now:
-                    self.watch(one)
+                    self._file(one)
                 else:
-                    self._take_out(one)
-                    one.slot = 0
                     one.overdue()
         self._stop_if_empty()

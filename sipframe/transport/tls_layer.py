@@ -94,10 +94,15 @@ class TLSLayer:
                 self._end()
                 return
             self._state = _OPEN
+            if tls.version() != "TLSv1.3":
+                self._flush()
+            # With TLS 1.3 only a ticket is waiting, and it leaves with the first answer.
             self._inner.handshakeCompleted()
             if self._early:
                 early, self._early = self._early, b""
                 self.write(early)
+            if not incoming.pending:
+                return
         received = self._inner.dataReceived
         while incoming.pending and self._state == _OPEN:
             try:

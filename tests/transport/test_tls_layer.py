@@ -107,6 +107,22 @@ def test_the_client_says_all_at_once(server: Server) -> None:
     assert client.received().count(b"SIP/2.0 200") == 3
 
 
+def test_a_ticket_leaves_with_the_first_answer(server: Server) -> None:
+    # One write, and one wake-up of the client, less for each TLS 1.3 connection.
+    client, _, wire = server.client()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client.pump()
+    client.tls.do_handshake()
+    server_sent = len(wire.value())
+    client.pump()
+    assert (server_sent, client._in.pending) == (0, 0)
+    client.send(OPTIONS)
+    assert client.received().startswith(b"SIP/2.0 200 OK\r\n")
+    assert client.tls.session is not None
+    assert client.tls.session.has_ticket
+
+
 def test_octet_by_octet(server: Server) -> None:
     layer, wire = server.connect()
 
