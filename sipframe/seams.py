@@ -70,7 +70,7 @@ class _Waiting(Generic[A]):
             self.fail(error)
             self.let_go()
 
-    def expire(self, deadline: float) -> None:
+    def expire(self, reason: str) -> None:
         answer = self.answer
         if answer is not None:
             self.answer = None
@@ -78,7 +78,7 @@ class _Waiting(Generic[A]):
                 answer.cancel()
             except Exception:
                 _log.failure("{method} cannot be cancelled", method=name_of(self.method))
-            self.fail(Unavailable(f"no answer within {deadline} s"))
+            self.fail(Unavailable(reason))
             self.let_go()
 
     def fail(self, error: BaseException) -> None:
@@ -149,8 +149,17 @@ class Seam:
         queue = self._waiting
         now = self._clock.seconds()
         while queue and (queue[0].answer is None or queue[0].due <= now):
-            queue.popleft().expire(self._deadline)
+            queue.popleft().expire(f"no answer within {self._deadline} s")
         self._wake = self._clock.callLater(queue[0].due - now, self._sweep) if queue else None
+
+    def stop(self) -> None:
+        """Give up on every answer that is not there yet, as at its deadline; nothing is left on the clock."""
+        queue = self._waiting
+        while queue:
+            queue.popleft().expire("the server is stopping")  # what follows may ask again
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
 
 
 def refusal_for(error: BaseException) -> Rejected:

@@ -148,7 +148,7 @@ class SIPService(Service):
             if credentials is None:
                 credentials = running.accounts = wiring.open_accounts(settings, self._entropy, seconds)
             authenticator = wiring.make_authenticator(settings, credentials, self._entropy, seconds)
-        seam = Seam(reactor, settings.plugin_deadline)
+        seam = running.seam = Seam(reactor, settings.plugin_deadline)
         uas = UserAgentServer(
             serves=domains.serves,
             policies=self._policies,
@@ -237,6 +237,7 @@ class _Running:
     """What a started service holds open."""
 
     def __init__(self) -> None:
+        self.seam: Seam | None = None
         self.layer: TransactionLayer | None = None
         self.location: Any = None
         self.own_store: SQLiteStore | None = None
@@ -250,6 +251,8 @@ class _Running:
             self.expiry.stop()
         if self.identity is not None:
             self.identity.stop_watching()
+        if self.seam is not None:
+            self.seam.stop()  # 503 to whom nobody has answered
         if self.layer is not None:
             self.layer.stop()
 

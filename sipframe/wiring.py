@@ -61,6 +61,9 @@ def verified(interface: InterfaceClass, plug_in: object, role: str) -> Any:
     except (TypeError, Invalid) as error:
         text = " ".join(str(error).split())
         raise StartError(f"the {role} {plug_in!r} is no {interface.__name__}: {text}") from None
+    except IndexError:
+        # zope.interface has no answer to a method whose self is among its *args.
+        raise StartError(f"the {role} {plug_in!r} has a method without self") from None
     return adapted
 
 

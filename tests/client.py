@@ -10,10 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sipframe.message import Keepalive, Response, StreamFramer, parse_credentials, parse_message
+from sipframe.message import Keepalive, Limits, Response, StreamFramer, parse_credentials, parse_message
 from tests.process import PATIENCE, ServerProcess
 
 __all__ = ["Client", "Gone", "answer_to", "authorization", "contacts", "digest_response"]
+
+
+_LIMITS = Limits(head=65_535, lines=1_000)
+"""Larger than a server's: what it answers may be larger than what it takes."""
 
 
 class Gone(Exception):
@@ -37,7 +41,7 @@ class Client:
     ) -> None:
         self.transport = transport
         self.domain = domain
-        self._framer = StreamFramer()
+        self._framer = StreamFramer(_LIMITS)
         self._branches = itertools.count(1)
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
@@ -90,7 +94,7 @@ class Client:
     def receive(self) -> Response:
         """The next response, 100 included. Raises :class:`Gone`."""
         if self.transport == "udp":
-            message = parse_message(self.socket.recv(65_535))
+            message = parse_message(self.socket.recv(65_535), _LIMITS)
             assert isinstance(message, Response)
             return message
         while True:

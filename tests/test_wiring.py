@@ -1,0 +1,194 @@
+"""Names to objects: what cannot work is one line before anything listens."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+from zope.interface import classImplements, implementer
+
+from sipframe import wiring
+from sipframe.auth.accounts import Accounts, parse_account
+from sipframe.auth.settings import DigestSettings
+from sipframe.config import LocationChoice, Settings
+from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
+from sipframe.location import MemoryStore
+from sipframe.policy import BasePolicy
+from sipframe.verdicts import Secret
+from sipframe.wiring import StartError
+from tests.location.calls import Calls
+
+NOW = 1_700_000_000.0
+
+
+def entropy(count: int) -> bytes:
+    return bytes(count)
+
+
+class Whole:
+    """Has the methods, but does not say so."""
+
+    def secret(self, username: str, realm: str, algorithm: str) -> Secret | None:
+        return None
+
+
+class Lacking:
+    """Says so, but has not the method."""
+
+
+class Short:
+    """Has a method that cannot be called."""
+
+    def secret(self, username: str) -> None:
+        return None
+
+
+# Not by @implementer: the type checker sees through that.
+claim: Any = classImplements
+claim(Lacking, ICredentialSource)
+claim(Short, ICredentialSource)
+
+
+@implementer(ICredentialSource)
+class Good(Whole):
+    pass
+
+
+@pytest.mark.parametrize("plug_in", [object(), None, Whole(), Lacking(), Short(), Good])
+def test_what_is_no_plug_in(plug_in: object) -> None:
+    with pytest.raises(StartError, match=r"the credential source .* is no ICredentialSource") as caught:
+        wiring.verified(ICredentialSource, plug_in, "credential source")
+    assert "\n" not in str(caught.value)
+
+
+def test_it_says_what_is_missing() -> None:
+    with pytest.raises(StartError, match="secret"):
+        wiring.verified(ICredentialSource, Lacking(), "credential source")
+
+
+def test_a_method_that_hides_its_self() -> None:
+    class Hiding:
+        def secret(*arguments: object) -> None:
+            return None
+
+    claim(Hiding, ICredentialSource)
+    with pytest.raises(StartError, match="without self"):
+        wiring.verified(ICredentialSource, Hiding(), "credential source")
+
+
+def test_a_plug_in_stays_what_it_is() -> None:
+    good, policy, store = Good(), BasePolicy(), MemoryStore()
+    assert wiring.verified(ICredentialSource, good, "credential source") is good
+    assert wiring.verified(IPolicy, policy, "policy") is policy
+    assert wiring.given_location(store) is store
+
+
+class Conforming:
+    """Is adapted: zope asks it for a provider."""
+
+    def __init__(self, provider: object) -> None:
+        self.provider = provider
+
+    def __conform__(self, interface: object) -> object:
+        return self.provider
+
+
+def test_adapters_are_used_and_verified() -> None:
+    good = Good()
+    assert wiring.verified(ICredentialSource, Conforming(good), "credential source") is good
+    with pytest.raises(StartError):
+        wiring.verified(ICredentialSource, Conforming(Lacking()), "credential source")
+    with pytest.raises(StartError):
+        wiring.given_location(Conforming(object()))
+
+
+def test_a_state_directory(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b"
+    wiring.make_state_directory(path)
+    wiring.make_state_directory(path)
+    assert path.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StartError, match="--state"):
+            wiring.make_state_directory(wrong)
+
+
+def test_the_location_store_in_memory(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path / "none", location=LocationChoice("memory"))
+    store = wiring.location_store(settings, Clock(), NOW)
+    assert ILocationStore.providedBy(store)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "choice", [LocationChoice(), LocationChoice("sqlite", Path("elsewhere.sqlite"), "power")]
+)
+def test_the_location_store_in_a_file(
+    choice: LocationChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls: Any = Calls()
+    store: Any = wiring.location_store(Settings(state=tmp_path, location=choice), calls, NOW)
+    assert store.durability == choice.durability
+    assert Path(store.path).exists()
+    with pytest.raises(StartError, match="--location"):
+        wiring.location_store(Settings(state=tmp_path, location=choice), calls, NOW)
+    calls.result(store.close())
+
+
+def test_accounts_are_claimed_for_the_realm(tmp_path: Path) -> None:
+    accounts = Accounts(tmp_path, entropy=entropy, clock=Clock().seconds)
+    accounts.add(parse_account("bob@example.com"), "zanzibar")
+    accounts.close()
+    for realm in ("Biloxi", "Biloxi", None):
+        accounts = wiring.open_accounts(Settings(state=tmp_path, realm=realm), entropy, Clock().seconds)
+        assert accounts.secret("bob", realm or "example.com", "MD5") is not None
+        accounts.close()
+
+
+def test_accounts_that_cannot_be_used(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path)
+    wiring.open_accounts(settings, entropy, Clock().seconds).close()
+    connection = sqlite3.connect(tmp_path / "accounts.sqlite")
+    connection.execute("DROP TABLE realm")
+    connection.close()
+    with pytest.raises(StartError, match=r"accounts: .*realm"):
+        wiring.open_accounts(settings, entropy, Clock().seconds)
+
+
+def test_the_authenticator(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path)
+    made = wiring.make_authenticator(settings, Good(), entropy, Clock().seconds)
+    assert IAuthenticator.providedBy(made)
+    with pytest.raises(StartError, match="credential source"):
+        wiring.make_authenticator(settings, Whole(), entropy, Clock().seconds)
+
+
+def test_userhash_needs_a_source_that_knows_it(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path, digest=DigestSettings(userhash=True))
+    with pytest.raises(StartError, match="userhash"):
+        wiring.make_authenticator(settings, Good(), entropy, Clock().seconds)
+
+
+def test_a_certificate_is_made_once(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path)
+    wiring.tls_identity(settings, NOW)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(files) == ["certificate.pem", "private-key.pem"]
+    wiring.tls_identity(settings, NOW)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_no_certificate_can_be_made(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="cannot make a self-signed certificate"):
+        wiring.tls_identity(Settings(state=tmp_path / "none"), NOW)
+
+
+def test_a_certificate_that_is_damaged(tmp_path: Path) -> None:
+    wiring.tls_identity(Settings(state=tmp_path), NOW)
+    (tmp_path / "certificate.pem").write_bytes(b"")
+    with pytest.raises(StartError, match=r"certificate\.pem"):
+        wiring.tls_identity(Settings(state=tmp_path), NOW)
