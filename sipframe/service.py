@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -104,15 +104,19 @@ class SIPService(Service):
         self._wall_clock = wall_clock
         self._entropy = entropy
         self._running: _Running | None = None
+        self._abandoned: Deferred[Any] = succeed(None)
 
     def startService(self) -> None:
-        """Open the stores, then listen. Raises StartError, with nothing left open."""
+        """Open the stores, then listen. Raises StartError; what was open by then is closed, which takes a moment.
+
+        Whoever wants to start again after that waits for :meth:`stopService` first.
+        """
         wiring.make_state_directory(self.settings.state)
         running = _Running()
         try:
             self._start(running)
         except BaseException:
-            running.abandon()
+            self._abandoned = running.abandon()
             raise
         self._running = running
         super().startService()  # type: ignore[no-untyped-call]
@@ -193,6 +197,7 @@ class SIPService(Service):
         running, self._running = self._running, None
         super().stopService()  # type: ignore[no-untyped-call]
         if running is None:
+            yield self._abandoned
             return
         deadline = self.settings.stop_deadline
         yield running.listeners.stop_accepting()
@@ -261,12 +266,13 @@ class _Running:
             self.accounts.close()
         return succeed(None) if self.own_store is None else self.own_store.close()
 
-    def abandon(self) -> None:
-        """The start has failed: close what is open, as well as that goes at once."""
+    def abandon(self) -> Deferred[Any]:
+        """The start has failed: close what is open. Fires when it is."""
         self.end_timers()
+        closing: list[Deferred[Any]] = [self.close_stores()]
         if self.listeners is not None:
-            _ = self.listeners.close(0)
-        _ = self.close_stores()
+            closing.append(self.listeners.close(0))
+        return DeferredList(closing, consumeErrors=True)
 
 
 def _expire(location: Any, wall_clock: Callable[[], float]) -> None:
