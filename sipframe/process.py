@@ -7,6 +7,7 @@ their own. A start that fails ends the process with one line. SIGHUP reloads. sy
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 from types import FrameType
@@ -20,9 +21,11 @@ from sipframe.events import Event
 from sipframe.service import SIPService
 from sipframe.wiring import StartError
 
-__all__ = ["ServedProcess", "notify"]
+__all__ = ["ServedProcess", "allow_files", "notify"]
 
 _log = Logger()
+_OTHER_FILES = 100
+"""What a server opens besides connections: sockets that listen, databases, the log."""
 
 
 class ServedProcess(SIPService):
@@ -43,6 +46,7 @@ class ServedProcess(SIPService):
 
     def startService(self) -> None:
         """Start, or end the process with one line. Raises StartError in a daemon."""
+        allow_files(self.settings.limits.connections + _OTHER_FILES)
         try:
             super().startService()
         except StartError as error:
@@ -67,6 +71,25 @@ class ServedProcess(SIPService):
 
     def _hang_up(self, signum: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.reload)
+
+
+def allow_files(wanted: int) -> None:
+    """Raise the soft limit on open files towards ``wanted``; say so when the hard limit is below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft == unlimited or soft >= wanted:
+        return
+    reachable = wanted if hard == unlimited else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+    except (OSError, ValueError):
+        reachable = soft
+    if reachable < wanted:
+        _log.warn(
+            "only {reachable} files may be open, fewer than the limit on connections; raise LimitNOFILE to {wanted}",
+            reachable=reachable,
+            wanted=wanted,
+        )
 
 
 def notify(state: str) -> None:

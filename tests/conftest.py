@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -22,3 +23,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 def require_tool() -> Callable[[str], str]:
     """``require_tool("sipp")`` gives the program's path, or skips; see :mod:`tests.tools`."""
     return tools.require_tool
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests start heed SIGINT, which a shell makes those in its background ignore."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,6 +7,8 @@ import signal
 import socket
 import sqlite3
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -316,3 +318,17 @@ def test_a_start_that_fails_leaves_nothing_locked(state: Path) -> None:
         assert client.options() == 200
     done = run(sipframe("bindings", "--state", state))
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "given"), [(64, 512, 300, 300), (64, 512, 900, 512), (400, 512, 300, 400)]
+)
+def test_the_limit_on_open_files_is_raised_as_far_as_it_goes(
+    soft: int, hard: int, wanted: int, given: int
+) -> None:
+    code = (
+        "import resource; from sipframe.process import allow_files; limit = resource.RLIMIT_NOFILE; "
+        f"resource.setrlimit(limit, ({soft}, {hard})); allow_files({wanted}); print(*resource.getrlimit(limit))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(given), str(hard)]

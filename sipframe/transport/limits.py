@@ -24,7 +24,7 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 class TransportLimits:
     """What peers may take up. A wrong value raises ValueError that names the limit."""
 
-    connections: int = attrs.field(default=20_000, validator=_positive)
+    connections: int = attrs.field(default=10_000, validator=_positive)
     """TCP and TLS connections in all; one too many is closed as soon as it is accepted."""
     connections_per_address: int = attrs.field(default=4_096, validator=_positive)
     """The same for one IPv4 address or one IPv6 /64: an office behind one NAT fits, a second flood does not."""
