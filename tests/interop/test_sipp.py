@@ -67,6 +67,7 @@ def test_datagrams_that_get_lost(server: ServerProcess, tmp_path: Path) -> None:
     steps = registering(CONTACT, "Expires: 600", lost=10)
     run_sipp(tmp_path, server.address("udp"), FEW, steps, options=["-r", "200"])
     assert sorted(registered(server)) == [f"sip:{name}@localhost" for name in FEW]
+    server.end()  # what was answered is in the log by then
     assert server.log.count("sipframe.registrar.bound") == len(FEW)
 
 
@@ -79,8 +80,9 @@ def test_refresh_and_removal(server: ServerProcess, tmp_path: Path, mode: str) -
         *registering(CONTACT, "Expires: 0", cseq=5),
     ]
     run_sipp(tmp_path, address, FEW, steps, mode=mode, options=["-r", "200"])
-    assert server.log.count("sipframe.registrar.bound") == 3 * len(FEW)
     assert registered(server) == []
+    server.end()  # what was answered is in the log by then
+    assert server.log.count("sipframe.registrar.bound") == 3 * len(FEW)
 
 
 def test_several_contacts(server: ServerProcess, tmp_path: Path) -> None:
