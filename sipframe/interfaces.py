@@ -15,7 +15,7 @@ from zope.interface import Attribute, Interface
 from sipframe.verdicts import Binding, Identity, Terms
 
 if TYPE_CHECKING:
-    from sipframe.message import Request
+    from sipframe.message import Request, Via
 
 __all__ = ["IAuthenticator", "ICredentialSource", "IFlow", "ILocationStore", "IPolicy"]
 
@@ -36,7 +36,7 @@ class IFlow(Interface):
     def send(data: bytes) -> None:
         """Send one whole message to ``peer``. On a dead flow it is counted and dropped, never an exception."""
 
-    def respond(data: bytes, via: object) -> None:
+    def respond(data: bytes, via: Via) -> None:
         """Send a response whose top Via was ``via`` (RFC 3261 18.2.2, RFC 3581 4), on this flow."""
 
 

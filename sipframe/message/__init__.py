@@ -6,8 +6,9 @@ from sipframe.message.errors import MessageError
 from sipframe.message.fields import CSeq, RetryAfter, WarningValue, format_date, parse_date
 from sipframe.message.framing import Keepalive, StreamFramer
 from sipframe.message.grammar import Params, param, quote, unquote
-from sipframe.message.message import DEFAULT_LIMITS, Limits, Message, Request, Response, parse_message
+from sipframe.message.message import Message, Request, Response
 from sipframe.message.name_addr import NameAddr, parse_name_addr, parse_name_addrs
+from sipframe.message.reading import DEFAULT_LIMITS, Limits, parse_message
 from sipframe.message.uri import URI, OtherURI, SipURI, aor_of, equivalent, parse_uri
 from sipframe.message.via import COOKIE, Via, parse_vias, stamped
 

@@ -10,17 +10,9 @@ from __future__ import annotations
 from enum import Enum
 
 from sipframe.message.errors import MessageError
-from sipframe.message.message import (
-    DEFAULT_LIMITS,
-    NO_COLON,
-    STRAY,
-    Limits,
-    Request,
-    Response,
-    body_length,
-    read_head,
-)
+from sipframe.message.message import Request, Response
 from sipframe.message.names import NO_NAME
+from sipframe.message.reading import DEFAULT_LIMITS, NO_COLON, STRAY, Limits, body_length, read_head
 
 __all__ = ["Keepalive", "StreamFramer"]
 

@@ -92,7 +92,7 @@ class UDPFlow:
         """Send to where the datagram came from."""
         self._endpoint.send(data, self._source, self)
 
-    def respond(self, data: bytes, via: Via) -> None:  # type: ignore[override]  # it is a Via
+    def respond(self, data: bytes, via: Via) -> None:
         """Send a response whose top Via was ``via``, by :func:`response_address`."""
         endpoint = self._endpoint
         endpoint.send(data, response_address(via, self._source, endpoint.honour_maddr), self)
@@ -146,7 +146,7 @@ class StreamFlow:
         else:
             self._stream.write(data)
 
-    def respond(self, data: bytes, via: Via) -> None:  # type: ignore[override]  # it is a Via
+    def respond(self, data: bytes, via: Via) -> None:
         """Send a response: over the connection that brought the request (RFC 3261 18.2.2)."""
         self.send(data)
 
