@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 import ssl
 import subprocess
 import sys
@@ -657,6 +658,7 @@ class DirectServerTests(TestCase):
 
     async def test_a_producer_is_paused_and_resumed(self) -> None:
         calls: list[str] = []
+        full = threading.Event()
 
         class Producer:
             left = 200
@@ -668,6 +670,7 @@ class DirectServerTests(TestCase):
             def pauseProducing(self) -> None:
                 calls.append("pause")
                 self.paused = True
+                full.set()
 
             def resumeProducing(self) -> None:
                 calls.append("resume")
@@ -691,7 +694,15 @@ class DirectServerTests(TestCase):
             producer.produce()
 
         host, lost = self.serve(script)
-        assert len(await self.talk(host)) == 20_000_000
+
+        def work() -> int:
+            with socket.create_connection((host.host, host.port), PATIENCE) as connection:
+                connection.sendall(b"go")
+                # Who reads at once may keep the socket from ever being full.
+                assert full.wait(PATIENCE)
+                return len(read_to_the_end(connection))
+
+        assert await deferToThread(work) == 20_000_000
         await lost
         assert calls[:2] == ["pause", "resume"]
 
