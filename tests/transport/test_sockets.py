@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import threading
 import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
