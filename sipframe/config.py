@@ -20,7 +20,14 @@ from sipframe.transaction import TransactionSettings
 from sipframe.transport import ListenAddress, TransportLimits
 from sipframe.verdicts import Terms
 
-__all__ = ["DEFAULT_DOMAIN", "DEFAULT_LISTEN", "LOOPBACK_ALIASES", "LocationChoice", "Settings"]
+__all__ = [
+    "DEFAULT_DOMAIN",
+    "DEFAULT_LISTEN",
+    "LOOPBACK_ALIASES",
+    "LocationChoice",
+    "Settings",
+    "accounts_directory",
+]
 
 DEFAULT_DOMAIN = "localhost"
 LOOPBACK_ALIASES: Mapping[str, str] = MappingProxyType({"127.0.0.1": DEFAULT_DOMAIN, "::1": DEFAULT_DOMAIN})
@@ -58,6 +65,17 @@ class LocationChoice:
         if values.get("durability", "process") not in ("process", "power"):
             raise ValueError(f"--location {text}: durability is process or power")
         return cls(kind, **values)  # type: ignore[arg-type]  # checked above
+
+
+def accounts_directory(text: str) -> Path | None:
+    """Read ``sqlite[:path=DIRECTORY]``, where accounts are; None is the state directory. Raises ValueError."""
+    kind, colon, argument = text.partition(":")
+    name, _, directory = argument.partition("=")
+    if kind != "sqlite":
+        raise ValueError(f"--credentials {text}: there is no {kind!r}, only sqlite")
+    if colon and (name != "path" or not directory):
+        raise ValueError(f"--credentials {text}: {argument!r} is not path=DIRECTORY")
+    return Path(directory) if directory else None
 
 
 def _aliases(domains: tuple[str, ...]) -> Mapping[str, str]:
@@ -121,6 +139,8 @@ class Settings:
     """PEM chain and PEM key, the default one first; the others are chosen by SNI. Empty: self-signed, in ``state``."""
     client_ca: Path | None = None
     """PEM file of the authorities whose client certificates are verified; None asks for none."""
+    accounts: Path | None = None
+    """The directory of the accounts, as ``sipframe user --state`` has it; None is ``state``."""
     location: LocationChoice = LocationChoice()
     terms: Terms = attrs.field(default=Terms(), validator=_terms)
     digest: DigestSettings = attrs.field(factory=DigestSettings)

@@ -18,7 +18,14 @@ from twisted.python import usage
 
 from sipframe.auth.settings import DigestSettings
 from sipframe.cli.state import default_state_directory
-from sipframe.config import DEFAULT_DOMAIN, DEFAULT_LISTEN, LOOPBACK_ALIASES, LocationChoice, Settings
+from sipframe.config import (
+    DEFAULT_DOMAIN,
+    DEFAULT_LISTEN,
+    LOOPBACK_ALIASES,
+    LocationChoice,
+    Settings,
+    accounts_directory,
+)
 from sipframe.transaction import TimerSettings, TransactionSettings
 from sipframe.transport import ListenAddress
 from sipframe.verdicts import Terms
@@ -43,6 +50,7 @@ class Options(usage.Options):
     optParameters: ClassVar[list[list[Any]]] = [
         ["state", None, None, f"Directory of accounts, bindings, certificate [default: {_STATE}]"],
         ["realm", None, None, "Digest realm of all domains [default: each domain is its own]"],
+        ["credentials", None, "sqlite", "Accounts: sqlite[:path=DIRECTORY]; by itself those in --state"],
         ["location", None, "sqlite", "Location store: memory, or sqlite[:path=FILE][:durability=process|power]"],
         ["client-ca", None, None, "PEM file of authorities; asks clients for certificates and verifies those sent"],
         ["digest", None, "compatible", "compatible (MD5), strict (SHA-256, SHA-512-256), or a list: SHA-256,MD5"],
@@ -122,6 +130,7 @@ class Options(usage.Options):
                 realm=self["realm"],
                 certificates=tuple(zip(self.chains, self.key_files, strict=True)),
                 client_ca=None if self["client-ca"] is None else Path(self["client-ca"]),
+                accounts=accounts_directory(self["credentials"]),
                 location=LocationChoice.parse(self["location"]),
                 terms=Terms(
                     default_expires=self._whole("default-expires"),

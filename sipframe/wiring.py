@@ -92,10 +92,10 @@ def location_store(settings: Settings, reactor: Any, now: float) -> MemoryStore 
 def open_accounts(
     settings: Settings, entropy: Callable[[int], bytes], clock: Callable[[], float]
 ) -> Accounts:
-    """The accounts in the state directory, with what was sealed for this realm made usable."""
+    """The accounts that the settings name, with what was sealed for this realm made usable."""
     accounts = None
     try:
-        accounts = Accounts(settings.state, entropy=entropy, clock=clock)
+        accounts = Accounts(settings.accounts or settings.state, entropy=entropy, clock=clock)
         claimed = accounts.claim(settings.realm)
         missing = accounts.missing(settings.realm)
     except AccountsError as error:

@@ -60,6 +60,16 @@ def test_what_is_made_is_for_its_owner_alone(state: Path) -> None:
         assert mode & 0o077 == 0 or name == "certificate.pem", (name, oct(mode))
 
 
+def test_accounts_of_another_directory(with_bob: Path, tmp_path: Path) -> None:
+    state = tmp_path / "another"
+    with (
+        ServerProcess(state, f"--credentials=sqlite:path={with_bob}", listen=UDP) as server,
+        Client.of(server, "udp") as client,
+    ):
+        assert client.register("zanzibar", CONTACT).status == 200
+    assert not (state / "accounts.sqlite").exists()
+
+
 def test_debug_logs_events(with_bob: Path) -> None:
     with ServerProcess(with_bob, "--log-level=debug", listen=UDP) as server:
         with Client.of(server, "udp") as client:

@@ -60,6 +60,7 @@ def test_every_option(tmp_path: Path) -> None:
     a, a_key, b, b_key, ca = map(str, files)
     made = settings(
         *("--state", "/var/lib/sip", "--realm", "Biloxi", "--location", "sqlite:path=/x/y:durability=power"),
+        *("--credentials", "sqlite:path=/x/accounts"),
         *("--listen", "udp:5070", "--listen", "tls:5071:interface=[::1]"),
         *("--domain", "biloxi.example.com", "--domain", "example.net", "--alias", "192.0.2.1=example.net"),
         *("--certificate", a, "--private-key", a_key, "--certificate", b, "--private-key", b_key),
@@ -70,6 +71,7 @@ def test_every_option(tmp_path: Path) -> None:
     assert made.state == Path("/var/lib/sip")
     assert made.realm == "Biloxi"
     assert made.location == LocationChoice("sqlite", Path("/x/y"), "power")
+    assert made.accounts == Path("/x/accounts")
     assert made.listen == (ListenAddress("udp", 5070), ListenAddress("tls", 5071, "::1"))
     assert made.domains == ("biloxi.example.com", "example.net")
     assert made.aliases == {"192.0.2.1": "example.net"}
@@ -102,6 +104,9 @@ def test_loopback_addresses_name_the_default_domain_only() -> None:
         ("--listen tcp:5060:interface=localhost", "numeric"),
         ("--listen tcp:5060:port=1", "interface=ADDRESS"),
         ("--location redis", "only memory and sqlite"),
+        ("--credentials ldap", "only sqlite"),
+        ("--credentials sqlite:file=x", "path=DIRECTORY"),
+        ("--credentials sqlite:path=", "path=DIRECTORY"),
         ("--location sqlite:path", "path=FILE"),
         ("--location sqlite:path=", "path=FILE"),
         ("--location memory:path=x", "path=FILE"),
