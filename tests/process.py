@@ -26,9 +26,9 @@ _READY = re.compile(r"sipframe is ready: (.*)")
 _DEFECTS = re.compile(r"Traceback|Unhandled|ResourceWarning|#error|#critical")
 
 
-def twistd(*options: str | Path) -> list[str]:
-    """The command that serves with ``options``."""
-    command = [sys.executable, "-W", "default::ResourceWarning", "-c", _TWISTD, "-n", "--pidfile="]
+def twistd(*options: str | Path, leaks: str = "default") -> list[str]:
+    """The command that serves with ``options``; what it leaks is in the log, unless ``leaks`` is ``ignore``."""
+    command = [sys.executable, "-W", f"{leaks}::ResourceWarning", "-c", _TWISTD, "-n", "--pidfile="]
     return [*command, "sipregistrar", *(str(option) for option in options)]
 
 
