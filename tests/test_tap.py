@@ -154,7 +154,7 @@ def test_what_is_wrong_is_one_line(arguments: str, about: str) -> None:
 
 
 def test_a_process_ends_with_it(tmp_path: Path) -> None:
-    done = run(twistd("--state", tmp_path / "state", "--listen", "sctp:1"))
+    done = run(twistd("--state", tmp_path / "state", "--listen", "sctp:1", leaks="ignore"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("sipregistrar: --listen 'sctp:1'")
     assert done.stderr.count("\n") == 1
