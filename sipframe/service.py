@@ -48,7 +48,6 @@ class Arrivals:
     def __init__(self, layer: TransactionLayer, uas: UserAgentServer) -> None:
         self._layer = layer
         self._uas = uas
-        # The straight way, without a call of ours in between.
 
     def request(self, request: Request, flow: IFlow) -> None:
         try:
