@@ -17,7 +17,19 @@ from sipframe.verdicts import Binding, Identity, Terms
 if TYPE_CHECKING:
     from sipframe.message import Request, Via
 
-__all__ = ["IAuthenticator", "ICredentialSource", "IFlow", "ILocationStore", "IPolicy"]
+__all__ = [
+    "IAuthenticator",
+    "IAuthenticatorFactory",
+    "ICloseable",
+    "ICredentialSource",
+    "ICredentialSourceFactory",
+    "IFlow",
+    "ILocationStore",
+    "ILocationStoreFactory",
+    "IPluginFactory",
+    "IPolicy",
+    "IPolicyFactory",
+]
 
 # zope.interface methods have no self; ruff and mypy-zope both know that.
 
@@ -104,3 +116,44 @@ class IPolicy(Interface):
         Called after authentication. ``terms`` are those that the policies before this one (or the settings) gave.
         Return :class:`~sipframe.verdicts.Terms` (the same or others) or :class:`~sipframe.verdicts.Rejected`.
         """
+
+
+class ICloseable(Interface):
+    """A plug-in that holds something: files, connections, calls on the clock."""
+
+    def close() -> object:
+        """Let go of it; nothing is asked any more. Called once, when a server that made the plug-in stops with it."""
+
+
+class IPluginFactory(Interface):
+    """Makes plug-ins from arguments. :class:`sipframe.plugging.Plugin` makes one out of any callable."""
+
+    name = Attribute("str: what selects it, ``[a-z0-9-]+``; unique among its kind.")
+    description = Attribute("str: one line for the lists of ``--help-auth`` and the like.")
+
+    def arguments() -> object:
+        """The arguments that it takes: a sequence of :class:`sipframe.plugging.Argument`. May import what it needs."""
+
+    def create(arguments: dict[str, object], surroundings: object) -> object:
+        """Make a plug-in that is ready to be asked; open what it needs.
+
+        ``arguments`` by their names; the values are text from a command line, or what TOML has: text, numbers,
+        booleans, lists and tables. ``surroundings`` is a :class:`sipframe.surroundings.Surroundings`. Raises ValueError with
+        one line about what is wrong with them. A plug-in that provides :class:`ICloseable` is closed in the end.
+        """
+
+
+class ICredentialSourceFactory(IPluginFactory):
+    """Makes an :class:`ICredentialSource`; ``--credentials``."""
+
+
+class IAuthenticatorFactory(IPluginFactory):
+    """Makes an :class:`IAuthenticator`; ``--auth``."""
+
+
+class ILocationStoreFactory(IPluginFactory):
+    """Makes an :class:`ILocationStore`; ``--location``."""
+
+
+class IPolicyFactory(IPluginFactory):
+    """Makes an :class:`IPolicy`; ``--policy``."""

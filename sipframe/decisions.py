@@ -1,0 +1,110 @@
+"""Decisions: why each answer was what it was, kept for a while.
+
+Rules: one record for each final answer that the server makes. A record holds no request and no credential: what names
+the request, and what each rule and plug-in that was asked had to say. The number of records is bounded; the oldest goes
+first. A subscriber that raises is logged and kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from twisted.logger import Logger
+
+from sipframe.verdicts import Address
+
+__all__ = ["Decision", "Decisions", "Step"]
+
+_log = Logger()
+
+MOST_KEPT: Final = 1000
+
+
+class Step(NamedTuple):
+    """One rule or plug-in that was asked."""
+
+    asked: str
+    """A plug-in's method (``RateLimit.admit``), or a rule of the server (``RFC 3261 10.3 step 4``)."""
+    verdict: str
+    """The kind of verdict in one word: ``Accepted``, ``Challenge``, ``Rejected``, ``Terms``, ``TimeoutError``..."""
+    reason: str
+    """In the words of whoever decided; empty when there is nothing to say."""
+    seconds: float
+    """How long the answer took."""
+
+
+class Decision(NamedTuple):
+    """One final answer and what led to it."""
+
+    at: float
+    """Wall-clock seconds since 1970, of the answer."""
+    method: str
+    uri: str
+    """The Request-URI as it was sent."""
+    aor: str
+    """The canonical AOR that the request is about (To); empty when it has none."""
+    call_id: str
+    cseq: int
+    transport: str
+    peer: Address
+    status: int
+    reason: str
+    """The reason phrase on the wire."""
+    steps: tuple[Step, ...]
+
+
+class Decisions:
+    """The last ``most_kept`` decisions (0 keeps none), and who wants to hear of the next ones."""
+
+    __slots__ = ("_kept", "_subscribers", "wanted")
+
+    def __init__(self, most_kept: int = MOST_KEPT) -> None:
+        self._kept: deque[Decision] = deque(maxlen=most_kept)
+        self._subscribers: tuple[tuple[Callable[[Decision], None]], ...] = ()
+        self.wanted = most_kept > 0
+        """Whether anybody will ever see a decision: without that none need be made."""
+
+    def add(self, decision: Decision) -> None:
+        """Keep one, and tell every subscriber."""
+        self._kept.append(decision)
+        for (subscriber,) in self._subscribers:
+            try:
+                subscriber(decision)
+            except Exception:
+                _log.failure("a subscriber failed on a decision")
+
+    def subscribe(self, subscriber: Callable[[Decision], None]) -> Callable[[], None]:
+        """Call ``subscriber`` with every decision from now on; the result ends that."""
+        subscription = (subscriber,)  # unlike the subscriber it is there once
+        self._subscribers = (*self._subscribers, subscription)
+        self.wanted = True
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(one for one in self._subscribers if one is not subscription)
+            self.wanted = bool(self._subscribers or self._kept.maxlen)
+
+        return unsubscribe
+
+    def __iter__(self) -> Iterator[Decision]:
+        """Those that are kept, the newest first."""
+        return iter(tuple(reversed(self._kept)))
+
+    def about(self, *, call_id: str | None = None, aor: str | None = None) -> list[Decision]:
+        """Those that are kept about a Call-ID, an AOR or both, the newest first."""
+        return [
+            one
+            for one in self
+            if (call_id is None or one.call_id == call_id) and (aor is None or one.aor == aor)
+        ]
+
+    def refusals(self, most: int = 10) -> list[Decision]:
+        """The last ones that refused (4xx to 6xx, a 401 or 407 that only challenges left out), the newest first."""
+        found = []
+        for one in self:
+            if len(found) == most:
+                break
+            if one.status >= 400 and one.status not in (401, 407):
+                found.append(one)
+        return found

@@ -1,0 +1,26 @@
+"""The plug-ins that come with sipframe, on the road that everybody's take."""
+
+from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore
+from sipframe.plugging import Plugin
+
+accounts = Plugin(
+    ICredentialSource,
+    "sqlite",
+    "sipframe.auth.stock.accounts",
+    "The accounts of 'sipframe user', in the state directory or in another one.",
+)
+digest = Plugin(
+    IAuthenticator,
+    "digest",
+    "sipframe.auth.stock.digest",
+    "Digest (RFC 7616, RFC 8760) against the credential sources.",
+)
+memory = Plugin(
+    ILocationStore, "memory", "sipframe.location.stock.memory", "Bindings in memory, gone with the process."
+)
+sqlite = Plugin(
+    ILocationStore,
+    "sqlite",
+    "sipframe.location.stock.sqlite",
+    "Bindings in an SQLite file; a 200 leaves after the commit.",
+)
