@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 __all__ = [
     "NO_BINDINGS",
+    "Abstained",
     "Accepted",
     "Address",
     "Admitted",
@@ -81,6 +82,15 @@ class Rejected(NamedTuple):
     status: int
     reason: str
     fields: tuple[tuple[str, str], ...] = ()
+
+
+class Abstained(NamedTuple):
+    """An authenticator has nothing to say about this request: the next one is asked. When none has, the answer is 403.
+
+    ``reason`` is for the log and the decision record, never for the wire.
+    """
+
+    reason: str = ""
 
 
 class Admitted(NamedTuple):
