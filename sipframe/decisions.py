@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from twisted.logger import Logger
@@ -20,6 +21,9 @@ __all__ = ["Decision", "Decisions", "Step"]
 _log = Logger()
 
 MOST_KEPT: Final = 1000
+
+ONLY_ASK: Final = frozenset({"", "no credentials", "right digest, stale nonce"})
+"""Reasons of a Challenge that refuse nobody: whoever sent the request is asked who that is, or asked once more."""
 
 
 class Step(NamedTuple):
@@ -54,6 +58,13 @@ class Decision(NamedTuple):
     """The reason phrase on the wire."""
     steps: tuple[Step, ...]
 
+    @property
+    def refused(self) -> bool:
+        """Whether the answer is no: 4xx to 6xx, but not a 401 or 407 that only asks for credentials."""
+        if self.status in (401, 407):
+            return bool(self.steps) and self.steps[-1].reason not in ONLY_ASK
+        return self.status >= 400
+
 
 class Decisions:
     """The last ``most_kept`` decisions (0 keeps none), and who wants to hear of the next ones."""
@@ -87,6 +98,16 @@ class Decisions:
 
         return unsubscribe
 
+    @property
+    def most_kept(self) -> int:
+        """How many are kept; the oldest goes when there is one more."""
+        return self._kept.maxlen or 0
+
+    @property
+    def kept(self) -> int:
+        """How many are kept now."""
+        return len(self._kept)
+
     def __iter__(self) -> Iterator[Decision]:
         """Those that are kept, the newest first."""
         return iter(tuple(reversed(self._kept)))
@@ -100,11 +121,5 @@ class Decisions:
         ]
 
     def refusals(self, most: int = 10) -> list[Decision]:
-        """The last ones that refused (4xx to 6xx, a 401 or 407 that only challenges left out), the newest first."""
-        found = []
-        for one in self:
-            if len(found) == most:
-                break
-            if one.status >= 400 and one.status not in (401, 407):
-                found.append(one)
-        return found
+        """The last ones that refused (:attr:`Decision.refused`), the newest first."""
+        return list(islice((one for one in self if one.refused), most))
