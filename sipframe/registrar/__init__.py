@@ -1,7 +1,7 @@
 """The registrar: RFC 3261 10, as a pure plan and a thin driver."""
 
+from sipframe.domains import Domains
 from sipframe.registrar.core import Registrar
-from sipframe.registrar.domains import Domains
 from sipframe.registrar.plan import Plan, Registration, contact_lines, plan, registration_of
 
 __all__ = ["Domains", "Plan", "Registrar", "Registration", "contact_lines", "plan", "registration_of"]

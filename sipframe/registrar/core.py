@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request, SipURI, format_date
-from sipframe.registrar.domains import Domains
 from sipframe.registrar.plan import Plan, Registration, contact_lines, plan, registration_of
 from sipframe.seams import Seam, field_lines, refusal_for, refusal_line, report
 from sipframe.transaction import ServerTransaction

@@ -4,7 +4,6 @@ from sipframe.transport.counters import TransportCounters
 from sipframe.transport.flow import StreamFlow, UDPFlow, response_address
 from sipframe.transport.limits import TransportLimits
 from sipframe.transport.listeners import ListenAddress, Listeners, Listening
-from sipframe.transport.peer_identity import PeerIdentity, peer_identity
 from sipframe.transport.self_signed import SelfSigned, fingerprint_of, self_signed
 from sipframe.transport.sink import Ground, Sink
 from sipframe.transport.stream import StreamFactory, StreamProtocol
@@ -18,7 +17,6 @@ __all__ = [
     "ListenAddress",
     "Listeners",
     "Listening",
-    "PeerIdentity",
     "SelfSigned",
     "Sink",
     "StreamFactory",
@@ -33,7 +31,6 @@ __all__ = [
     "UDPEndpoint",
     "UDPFlow",
     "fingerprint_of",
-    "peer_identity",
     "response_address",
     "self_signed",
 ]
