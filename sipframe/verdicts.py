@@ -6,7 +6,7 @@ transport or Twisted. A value that leaves a plug-in is complete: whoever receive
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 __all__ = [
     "NO_BINDINGS",
@@ -122,6 +122,11 @@ class Terms(NamedTuple):
     """How much text a binding may hold: Contact, Path, Call-ID and User-Agent; one with more is refused with 400."""
     third_party: bool = False
     """Whether someone who does not own the AOR may change its bindings (RFC 3261 10.3 step 4)."""
+    when_full: Literal["refuse", "replace-oldest"] = "refuse"
+    """What a contact too many does: its REGISTER is refused with 403, or the contacts whose last REGISTER is longest
+    ago make room. What one REGISTER registers never makes room for the rest of it."""
+    drop_when_flow_lost: bool = False
+    """Whether a binding ends with the connection that its REGISTER came by."""
 
 
 class Binding(NamedTuple):

@@ -137,10 +137,16 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
             updated.append(fresh)
             added += 1
     if added and len(updated) > terms.max_contacts:
-        return Rejected(403, "Too many contacts")
+        if terms.when_full != "replace-oldest":
+            return _TOO_MANY
+        gone = _oldest(updated, live, len(updated) - terms.max_contacts)
+        if gone is None:
+            return _TOO_MANY
+        updated = [binding for binding in updated if binding not in gone]
     return Plan(tuple(updated), changed)
 
 
+_TOO_MANY = Rejected(403, "Too many contacts")
 _OUT_OF_ORDER = Rejected(400, "CSeq not higher than before")
 
 
@@ -155,6 +161,14 @@ def _interval(contact: NameAddr, uri: SipURI | OtherURI, asked: Registration, te
     if 0 < requested < terms.min_expires and requested < _ONE_HOUR:
         return Rejected(423, "Interval Too Brief", (("Min-Expires", str(terms.min_expires)),))
     return min(requested, terms.max_expires)
+
+
+def _oldest(updated: list[Binding], before: list[Binding], count: int) -> list[Binding] | None:
+    """The ``count`` bindings registered longest ago of those that this REGISTER left as they were; None: too few."""
+    untouched = [binding for binding in updated if binding in before]
+    if len(untouched) < count:
+        return None
+    return sorted(untouched, key=lambda binding: binding.registered_at)[:count]
 
 
 def _same(uri: SipURI | OtherURI, text: str, bindings: list[Binding]) -> list[Binding]:

@@ -2,6 +2,7 @@
 
 It knows only what the tests use: ``sip`` and ``sips`` URIs with a user, no passwords, no headers, no quotes.
 Where the RFC says MAY, it does what sipframe's settings say: 423 below the minimum, intervals cut at the maximum.
+When there are more contacts than ``most``, a REGISTER that adds one is refused, or pushes out the oldest others.
 Where one contact equals several bindings (19.1.4 is not transitive) it takes "the binding" for all of them.
 """
 
@@ -36,6 +37,9 @@ class Record:
     call_id: str
     cseq: int
     q: str | None
+    at: float
+    register: int
+    """Which REGISTER it was made by."""
 
 
 class Fails(Exception):
@@ -46,14 +50,18 @@ class Fails(Exception):
 
 
 class ReferenceRegistrar:
-    """The bindings of one address-of-record."""
+    """The bindings of one address-of-record; ``most`` of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1000, *, replaces_oldest: bool = False) -> None:
         self.records: list[Record] = []
+        self.most = most
+        self.replaces_oldest = replaces_oldest
+        self.registers = 0
 
     def register(self, register: Register, now: float) -> int:
         """Carry out one REGISTER; return the status. The records are those that a 200 enumerates."""
         self.records = [record for record in self.records if record.end > now]
+        self.registers += 1
         try:
             tentative = self._processed(register, now)
         except Fails as failure:
@@ -70,6 +78,7 @@ class ReferenceRegistrar:
                 self._check_order(record, register)
             return []
         tentative = list(self.records)
+        adds = False
         # Step 7.
         for contact in register.contacts:
             interval = self._interval(contact, register)
@@ -80,12 +89,26 @@ class ReferenceRegistrar:
             if interval == 0:
                 tentative = [record for record in tentative if record not in present]
                 continue
-            fresh = Record(contact.uri, now + interval, register.call_id, register.cseq, contact.q)
+            fresh = Record(
+                contact.uri,
+                now + interval,
+                register.call_id,
+                register.cseq,
+                contact.q,
+                now,
+                self.registers,
+            )
             if present:
                 tentative[tentative.index(present[0])] = fresh
                 tentative = [record for record in tentative if record not in present[1:]]
             else:
                 tentative.append(fresh)
+                adds = True
+        while adds and len(tentative) > self.most:
+            others = [record for record in tentative if record.register != self.registers]
+            if not self.replaces_oldest or not others:
+                raise Fails(403)
+            tentative.remove(min(others, key=lambda record: record.at))
         return tentative
 
     def _interval(self, contact: Contact, register: Register) -> int:

@@ -453,6 +453,60 @@ class TestLimits:
         for line in (f"<{BOB}>;expires=0, <sip:c@d>", f"<sip:c@d>, <{BOB}>;expires=0"):
             assert len(planned(f"Contact: {line}", current=current, terms=terms, cseq=2).bindings) == 2
 
+    @pytest.mark.parametrize(
+        ("fields", "left"),
+        [
+            ("<sip:new@d>", ["sip:b@d", "sip:c@d", "sip:new@d"]),
+            ("<sip:new@d>, <sip:newer@d>", ["sip:b@d", "sip:new@d", "sip:newer@d"]),
+            # What this REGISTER refreshes is no longer old.
+            ("<sip:a@d>, <sip:new@d>", ["sip:a@d", "sip:b@d", "sip:new@d"]),
+            ("<sip:new@d>, <sip:a@d>", ["sip:a@d", "sip:b@d", "sip:new@d"]),
+            # What it removes makes the room.
+            ("<sip:b@d>;expires=0, <sip:new@d>", ["sip:a@d", "sip:c@d", "sip:new@d"]),
+            ("<sip:b@d>", ["sip:a@d", "sip:b@d", "sip:c@d"]),
+            ("<sip:1@d>, <sip:2@d>, <sip:3@d>", ["sip:1@d", "sip:2@d", "sip:3@d"]),
+        ],
+    )
+    def test_the_oldest_make_room(self, fields: str, left: list[str]) -> None:
+        ages = {"sip:a@d": 30, "sip:b@d": 10, "sip:c@d": 20}
+        current = tuple(
+            binding(contact)._replace(registered_at=NOW - age, call_id="other", expires_at=NOW + 40 - age)
+            for contact, age in ages.items()
+        )
+        terms = Terms(max_contacts=3, when_full="replace-oldest")
+        assert contacts(planned(f"Contact: {fields}", current=current, terms=terms)) == left
+        for at in range(len(current)):
+            turned = (*current[at:], *current[:at])  # the order of a store is not the age
+            found = planned(f"Contact: {fields}", current=turned, terms=terms)
+            assert sorted(contacts(found)) == sorted(left)
+
+    def test_of_two_that_are_equally_old_the_first_makes_room(self) -> None:
+        terms = Terms(max_contacts=2, when_full="replace-oldest")
+        found = planned("Contact: <sip:c@d>", current=(binding(), binding(OTHER)), terms=terms)
+        assert contacts(found) == [OTHER, "sip:c@d"]
+
+    @pytest.mark.parametrize(
+        ("fields", "status"),
+        [
+            ("<sip:1@d>, <sip:2@d>, <sip:3@d>", 403),  # they do not make room for each other
+            (f"<{BOB}>, <sip:1@d>, <sip:2@d>", 403),
+            ("<sip:1@d>, <sip:2@d>;expires=5", 423),
+            (f"<sip:1@d>, <{OTHER}>", 400),  # its CSeq is not higher
+        ],
+    )
+    def test_who_is_refused_pushes_nobody_out(self, fields: str, status: int) -> None:
+        current = (binding(call_id="x"), binding(OTHER, cseq=4))
+        terms = Terms(max_contacts=2, when_full="replace-oldest")
+        found = decide(f"Contact: {fields}", current=current, terms=terms)
+        assert isinstance(found, Rejected)
+        assert found.status == status
+
+    def test_a_limit_that_was_lowered_is_met_by_the_next_addition(self) -> None:
+        terms = Terms(max_contacts=1, when_full="replace-oldest")
+        current = (binding(), binding(OTHER), binding("sip:third@example.com"))
+        assert len(planned(f"Contact: <{BOB}>", current=current, terms=terms, cseq=2).bindings) == 3
+        assert contacts(planned("Contact: <sip:new@d>", current=current, terms=terms)) == ["sip:new@d"]
+
     def test_a_limit_that_was_lowered_lets_refreshes_through(self) -> None:
         current = (binding(), binding(OTHER))
         terms = Terms(max_contacts=1)

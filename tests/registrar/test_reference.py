@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from sipframe.message import MessageError, parse_name_addrs
 from sipframe.registrar.plan import Plan, contact_lines, plan, registration_of
@@ -59,6 +61,13 @@ class Registrations(RuleBasedStateMachine):
         self.reference = ReferenceRegistrar()
         self.bindings: tuple[Binding, ...] = ()
         self.now = 1_700_000_000.0
+        self.terms = TERMS
+
+    @initialize(most=st.sampled_from([1000, 1, 2, 3]), replaces_oldest=st.booleans())
+    def agree(self, most: int, replaces_oldest: bool) -> None:
+        self.reference = ReferenceRegistrar(most, replaces_oldest=replaces_oldest)
+        when_full: Literal["refuse", "replace-oldest"] = "replace-oldest" if replaces_oldest else "refuse"
+        self.terms = TERMS._replace(max_contacts=most, when_full=when_full)
 
     @rule(
         call_id=st.sampled_from(["a", "b", "c"]),
@@ -113,7 +122,7 @@ class Registrations(RuleBasedStateMachine):
             fields.append(f"Expires: {register.expires}")
         message = request("REGISTER", *fields, call_id=register.call_id, cseq=register.cseq)
         try:
-            planned = plan(registration_of(message, None), self.bindings, TERMS, self.now)
+            planned = plan(registration_of(message, None), self.bindings, self.terms, self.now)
         except MessageError as error:
             return error.status
         if not isinstance(planned, Plan):
@@ -124,7 +133,7 @@ class Registrations(RuleBasedStateMachine):
 
     def listed(self) -> list[tuple[str, str | None, str | None]]:
         """What a 200 would enumerate now."""
-        planned = plan(registration_of(request(), None), self.bindings, TERMS, self.now)
+        planned = plan(registration_of(request(), None), self.bindings, self.terms, self.now)
         assert isinstance(planned, Plan)
         lines = contact_lines(planned.bindings, self.now).split("\r\n")[:-1]
         found = parse_name_addrs([line.removeprefix("Contact: ") for line in lines])
