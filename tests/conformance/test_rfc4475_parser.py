@@ -23,7 +23,7 @@ from sipframe.message import (
     response_bytes,
 )
 from sipframe.message.uri import plain
-from tests.message.strategies import touch
+from tests.message.touching import touch
 
 FOLDER = Path(__file__).parent / "rfc4475"
 MESSAGES: list[dict[str, Any]] = tomllib.loads((FOLDER / "expected.toml").read_text(encoding="utf-8"))[

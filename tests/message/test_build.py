@@ -16,7 +16,8 @@ from sipframe.message import (
     request_bytes,
     response_bytes,
 )
-from tests.message.strategies import mangled, requests, tokens, touch
+from sipframe.testing.strategies import mangled, requests, tokens
+from tests.message.touching import touch
 
 HERE = ("192.0.2.1", 5060)
 THERE = ("203.0.113.9", 40000)

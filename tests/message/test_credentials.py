@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipframe.message import MessageError, parse_auth_params, parse_credentials, quote
-from tests.message.strategies import tokens
+from sipframe.testing.strategies import tokens
 
 RFC_3261_20_7 = (
     'Digest username="Alice", realm="atlanta.com", nonce="84a4cc6f3082121f32b42a2187831a9e", '

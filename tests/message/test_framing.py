@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipframe.message import Keepalive, Limits, Message, MessageError, StreamFramer
-from tests.message.strategies import messages, nearly, touch
+from sipframe.testing.strategies import messages, nearly
+from tests.message.touching import touch
 
 CORPUS = {
     path.stem: path.read_bytes()

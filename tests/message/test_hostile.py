@@ -16,7 +16,7 @@ from sipframe.message import (
     parse_uri,
     response_bytes,
 )
-from tests.message.strategies import attempt, properties, touch
+from tests.message.touching import attempt, properties, touch
 
 SIZE = 200_000
 WIDE = Limits(head=10 * SIZE, lines=SIZE, body=SIZE)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipframe.message import Limits, MessageError, Request, Response, SipURI, parse_message
-from tests.message.strategies import messages, nearly, touch
+from sipframe.testing.strategies import messages, nearly
+from tests.message.touching import touch
 
 
 def refused(data: bytes, limits: Limits | None = None) -> MessageError:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipframe.message import MessageError, NameAddr, parse_name_addr, parse_name_addrs
-from tests.message.strategies import addresses
+from sipframe.testing.strategies import addresses
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sipframe.message import MessageError, OtherURI, SipURI, aor_of, equivalent, parse_uri
 from sipframe.message.uri import plain
-from tests.message.strategies import ALPHANUM, MARK, sip_uris, texts
+from sipframe.testing.strategies import ALPHANUM, MARK, sip_uris, texts
 
 DATA = Path(__file__).parent / "data"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sipframe.message import MessageError, Via, parse_vias, stamped
 from sipframe.message.via import salvaged
-from tests.message.strategies import via_values
+from sipframe.testing.strategies import via_values
 
 
 def via(text: str) -> Via:
