@@ -75,7 +75,7 @@ def test_the_last_refusals() -> None:
 
 def test_subscribers_hear_of_each_until_they_have_enough() -> None:
     decisions = Decisions(0)
-    assert not decisions.wanted
+    assert (decisions.wanted, decisions.kept) == (False, 0)
     heard: list[Decision] = []
     end = decisions.subscribe(heard.append)
     assert decisions.wanted

@@ -1,0 +1,187 @@
+"""The commands of the admin socket: what each finds out about a server.
+
+Rules: a command looks and changes nothing. It gives an :class:`Answer`, whose items are made one by one as the client
+takes them. What a location store has to say may have to be waited for; nothing else has. A new command is a line in
+:data:`COMMANDS` and a paragraph in :mod:`~sipframe.admin.protocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
+
+import attrs
+
+from sipframe.admin.protocol import VERSION, ErrorKind, Malformed, decision_fields, decoded
+from sipframe.config import Settings
+from sipframe.decisions import Decision, Decisions
+from sipframe.domains import Domains
+from sipframe.message import MessageError, SipURI, aor_of, parse_uri
+from sipframe.transport import TransportCounters
+from sipframe.verdicts import Snapshot
+
+__all__ = ["COMMANDS", "Answer", "Command", "Served", "Unanswerable", "answer"]
+
+MOST_UNLESS_ASKED: Final = 10
+
+Item = dict[str, Any]
+Follow = Callable[[Callable[[Item], None]], Callable[[], None]]
+
+
+class Served(Protocol):
+    """What the commands ask a :class:`~sipframe.service.SIPService` for."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def decisions(self) -> Decisions: ...
+    @property
+    def counters(self) -> TransportCounters: ...
+    @property
+    def location(self) -> Any: ...
+    def transactions(self) -> dict[tuple[str, str], int]: ...
+
+
+class Unanswerable(Exception):
+    """There is no answer to that; the text is one line for a person."""
+
+    def __init__(self, kind: ErrorKind, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+@attrs.frozen
+class Answer:
+    """``items`` in turn, then ``end``; with ``follow`` every further item after that."""
+
+    items: Iterable[Item]
+    end: Item
+    follow: Follow | None = None
+    """Calls what it is given with each further item; the result ends that."""
+
+
+class Command(NamedTuple):
+    """``fields`` may be in its request, each of its type; ``find`` gets those that are, and what time it is."""
+
+    fields: Mapping[str, type]
+    find: Callable[[Served, Item, float], Coroutine[Any, Any, Answer]]
+
+
+async def answer(served: Served, line: bytes, now: float) -> Answer:
+    """The answer to a request line at ``now`` (wall-clock seconds). Raises Malformed or Unanswerable."""
+    request = decoded(line)
+    version, name = request.pop("version", None), request.pop("command", None)
+    if version != VERSION:
+        raise Unanswerable(ErrorKind.VERSION, f"this server speaks version {VERSION} of the admin protocol")
+    command = COMMANDS.get(name) if isinstance(name, str) else None
+    if command is None:
+        raise Unanswerable(ErrorKind.COMMAND, f"this server has the commands {', '.join(COMMANDS)}")
+    asked = {field: value for field, value in request.items() if value is not None}
+    for field, value in asked.items():
+        if field not in command.fields:
+            raise Malformed(f"{name} has no field {field[:50]!a}")
+        if type(value) is not command.fields[field]:
+            raise Malformed(f"the field {field} is of another type")
+    return await command.find(served, asked, now)
+
+
+async def _why(served: Served, asked: Item, now: float) -> Answer:
+    most = asked.get("most", MOST_UNLESS_ASKED)
+    if most < 0:
+        raise Malformed("the field most is below 0")
+    decisions = served.decisions
+    wanted = _wanted(served, asked)
+    kept = list(decisions)
+    matching = [one for one in kept if wanted(one)]
+    end = {
+        "kept": decisions.kept,
+        "most_kept": decisions.most_kept,
+        "oldest": kept[-1].at if kept else None,
+        "matching": len(matching),
+    }
+    return Answer(map(decision_fields, reversed(matching[:most])), end)
+
+
+async def _watch(served: Served, asked: Item, now: float) -> Answer:
+    known = await _why(served, asked, now)
+    wanted = _wanted(served, asked)
+
+    def follow(happened: Callable[[Item], None]) -> Callable[[], None]:
+        def decided(decision: Decision) -> None:
+            if wanted(decision):
+                happened(decision_fields(decision))
+
+        return served.decisions.subscribe(decided)
+
+    return attrs.evolve(known, follow=follow)
+
+
+def _wanted(served: Served, asked: Item) -> Callable[[Decision], bool]:
+    call_id = asked.get("call_id")
+    aors = _aors(served, asked["aor"]) if "aor" in asked else frozenset()
+    if call_id is not None or aors:
+        return lambda one: one.call_id == call_id or one.aor in aors
+    if asked.get("all", False):
+        return lambda one: True
+    return lambda one: one.refused
+
+
+def _aors(served: Served, text: str) -> frozenset[str]:
+    """What ``text`` may be called here: as it is, without parameters, and with the domain in place of an alias."""
+    try:
+        uri = parse_uri(text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}")
+    except MessageError:
+        return frozenset((text,))
+    if not isinstance(uri, SipURI):
+        return frozenset((text,))
+    settings = served.settings
+    ours = Domains(settings.domains, settings.aliases).aor_of(uri)
+    return frozenset({text, aor_of(uri), ours or text})
+
+
+async def _bindings(served: Served, asked: Item, now: float) -> Answer:
+    location = served.location
+    if location is None:
+        raise Unanswerable(ErrorKind.FAILED, "the server is not running")
+    pairs: Iterable[tuple[str, Snapshot]]
+    if "aor" in asked:
+        pairs = [(aor, await _value(location.lookup(aor))) for aor in sorted(_aors(served, asked["aor"]))]
+    else:
+        pairs = await _value(location.aors())
+    return Answer(_current(pairs, now), {"now": now})
+
+
+def _current(pairs: Iterable[tuple[str, Snapshot]], now: float) -> Iterator[Item]:
+    for aor, snapshot in pairs:
+        for binding in snapshot.bindings:
+            if binding.expires_at > now:
+                yield {"aor": aor, **binding._asdict()}
+
+
+async def _value(answer: Any) -> Any:
+    # A plug-in may give its answer, a Deferred or a coroutine.
+    return await answer if isinstance(answer, Awaitable) else answer
+
+
+async def _counters(served: Served, asked: Item, now: float) -> Answer:
+    decisions = served.decisions
+    transactions = {f"{machine} {state}": count for (machine, state), count in served.transactions().items()}
+    found = {
+        "transport": attrs.asdict(served.counters),
+        "transactions": transactions,
+        "decisions": {"kept": decisions.kept, "most_kept": decisions.most_kept},
+    }
+    return Answer([found], {"now": now})
+
+
+_ABOUT: Final[Mapping[str, type]] = MappingProxyType({"call_id": str, "aor": str, "all": bool, "most": int})
+
+COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
+    {
+        "why": Command(_ABOUT, _why),
+        "watch": Command(_ABOUT, _watch),
+        "bindings": Command(MappingProxyType({"aor": str}), _bindings),
+        "counters": Command(MappingProxyType({}), _counters),
+    }
+)
