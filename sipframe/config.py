@@ -7,26 +7,27 @@ here opens a file or a socket.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
+from zope.interface.interface import InterfaceClass
 
-from sipframe.auth.settings import DigestSettings
+from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
 from sipframe.message import MessageError, SipURI, parse_uri
+from sipframe.plugging import Choice
 from sipframe.transaction import TransactionSettings
-from sipframe.transport import ListenAddress, TransportLimits
+from sipframe.transport import CertificateFiles, ListenAddress, TransportLimits
 from sipframe.verdicts import Terms
 
 __all__ = [
+    "CHOICES",
     "DEFAULT_DOMAIN",
     "DEFAULT_LISTEN",
     "LOOPBACK_ALIASES",
-    "LocationChoice",
     "Settings",
-    "accounts_directory",
 ]
 
 DEFAULT_DOMAIN = "localhost"
@@ -40,42 +41,15 @@ DEFAULT_LISTEN: tuple[ListenAddress, ...] = (
 )
 
 
-@attrs.frozen
-class LocationChoice:
-    """``memory``, or ``sqlite`` with the file's path (None: ``location.sqlite`` in the state directory)."""
-
-    kind: Literal["memory", "sqlite"] = "sqlite"
-    path: Path | None = None
-    durability: Literal["process", "power"] = "process"
-
-    @classmethod
-    def parse(cls, text: str) -> LocationChoice:
-        """Read ``memory`` or ``sqlite[:path=FILE][:durability=process|power]``. Raises ValueError."""
-        kind, *arguments = text.split(":")
-        values: dict[str, Any] = {}
-        for argument in arguments:
-            name, equals, value = argument.partition("=")
-            if not equals or not value or kind != "sqlite" or name not in ("path", "durability"):
-                raise ValueError(
-                    f"--location {text}: {argument!r} is not path=FILE or durability=process|power"
-                )
-            values[name] = Path(value) if name == "path" else value
-        if kind not in ("memory", "sqlite"):
-            raise ValueError(f"--location {text}: there is no {kind!r}, only memory and sqlite")
-        if values.get("durability", "process") not in ("process", "power"):
-            raise ValueError(f"--location {text}: durability is process or power")
-        return cls(kind, **values)  # type: ignore[arg-type]  # checked above
-
-
-def accounts_directory(text: str) -> Path | None:
-    """Read ``sqlite[:path=DIRECTORY]``, where accounts are; None is the state directory. Raises ValueError."""
-    kind, colon, argument = text.partition(":")
-    name, _, directory = argument.partition("=")
-    if kind != "sqlite":
-        raise ValueError(f"--credentials {text}: there is no {kind!r}, only sqlite")
-    if colon and (name != "path" or not directory):
-        raise ValueError(f"--credentials {text}: {argument!r} is not path=DIRECTORY")
-    return Path(directory) if directory else None
+CHOICES: Mapping[str, InterfaceClass] = MappingProxyType(
+    {
+        "credentials": ICredentialSource,
+        "authenticators": IAuthenticator,
+        "location": ILocationStore,
+        "policies": IPolicy,
+    }
+)
+"""The settings that choose plug-ins, and of which kind."""
 
 
 def _aliases(domains: tuple[str, ...]) -> Mapping[str, str]:
@@ -121,6 +95,15 @@ def _terms(_: object, attribute: attrs.Attribute[Any], value: Terms) -> None:
         raise ValueError(f"max-contacts: must be 1 or more, not {value.max_contacts}")
 
 
+def _log_level(_: object, __: object, value: str) -> None:
+    if value not in ("info", "debug"):
+        raise ValueError(f"log-level {value!r}: one of info, debug")
+
+
+def _certificates(files: Iterable[CertificateFiles | tuple[Path, Path]]) -> tuple[CertificateFiles, ...]:
+    return tuple([one if isinstance(one, CertificateFiles) else CertificateFiles(*one) for one in files])
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """One server. Paths are used as they are; times are in seconds."""
@@ -135,15 +118,22 @@ class Settings:
     """Hosts that name a domain's users as well: alias to domain. Without domains: :data:`LOOPBACK_ALIASES`."""
     realm: str | None = attrs.field(default=None, validator=_realm)
     """The digest realm of all domains; None makes each domain its own realm."""
-    certificates: tuple[tuple[Path, Path], ...] = ()
-    """PEM chain and PEM key, the default one first; the others are chosen by SNI. Empty: self-signed, in ``state``."""
+    certificates: tuple[CertificateFiles, ...] = attrs.field(default=(), converter=_certificates)
+    """PEM chain and PEM key, the default one first; the others are chosen by SNI. Empty: self-signed, in ``state``.
+    Pairs of paths will do."""
     client_ca: Path | None = None
     """PEM file of the authorities whose client certificates are verified; None asks for none."""
-    accounts: Path | None = None
-    """The directory of the accounts, as ``sipframe user --state`` has it; None is ``state``."""
-    location: LocationChoice = LocationChoice()
+    credentials: tuple[Choice, ...] = (Choice("sqlite"),)
+    """Who knows the secrets, asked in this order: the first that knows a user decides."""
+    authenticators: tuple[Choice, ...] = (Choice("digest"),)
+    """Who says who is asking; several form a chain."""
+    location: Choice = attrs.field(factory=lambda: Choice("sqlite"))
+    """Where bindings are kept."""
+    policies: tuple[Choice, ...] = ()
+    """Who says what may happen, asked in this order: the first that refuses ends it."""
+    base: Path = attrs.field(factory=Path.cwd)
+    """Where relative paths in the arguments of plug-ins begin."""
     terms: Terms = attrs.field(default=Terms(), validator=_terms)
-    digest: DigestSettings = attrs.field(factory=DigestSettings)
     transactions: TransactionSettings = attrs.field(factory=TransactionSettings)
     limits: TransportLimits = attrs.field(factory=TransportLimits)
     plugin_deadline: float = attrs.field(default=5.0, validator=_positive)
@@ -156,3 +146,5 @@ class Settings:
     """How often certificate files are looked at for changes."""
     most_waiting: int = attrs.field(default=32, validator=_positive)
     """REGISTERs for one AOR that may wait for the one before them."""
+    log_level: Literal["info", "debug"] = attrs.field(default="info", validator=_log_level)
+    """``debug`` writes every event to the log, and so every registration and refusal."""

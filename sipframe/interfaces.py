@@ -132,14 +132,14 @@ class IPluginFactory(Interface):
     description = Attribute("str: one line for the lists of ``--help-auth`` and the like.")
 
     def arguments() -> object:
-        """The arguments that it takes: a sequence of :class:`sipframe.plugging.Argument`. May import what it needs."""
+        """The arguments that it takes: a sequence of :class:`sipframe.arguments.Argument`. May import what it needs."""
 
     def create(arguments: dict[str, object], surroundings: object) -> object:
         """Make a plug-in that is ready to be asked; open what it needs.
 
         ``arguments`` by their names; the values are text from a command line, or what TOML has: text, numbers,
-        booleans, lists and tables. ``surroundings`` is a :class:`sipframe.surroundings.Surroundings`. Raises ValueError with
-        one line about what is wrong with them. A plug-in that provides :class:`ICloseable` is closed in the end.
+        booleans, lists and tables. ``surroundings`` is a :class:`sipframe.surroundings.Surroundings`. Raises ValueError
+        with one line about what is wrong with them. A plug-in that provides :class:`ICloseable` is closed in the end.
         """
 
 

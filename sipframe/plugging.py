@@ -2,9 +2,9 @@
 
 Rules: a plug-in is anything that can be called with keyword arguments; **its parameters are its arguments**. Their
 annotations say how text becomes a value, and ``Annotated[float, "seconds between two looks"]`` what an argument is
-for. A parameter named ``surroundings`` gets a :class:`~sipframe.surroundings.Surroundings`, and one whose type is an attrs
-class stands for that class's fields. What is packaged is found by name through ``sipframe.plugins``; anything else that
-can be imported is found by its dotted name. Every mistake is a ValueError of one line.
+for. A parameter named ``surroundings`` gets a :class:`~sipframe.surroundings.Surroundings`, and one whose type is an
+attrs class stands for that class's fields. What is packaged is found by name through ``sipframe.plugins``; anything
+else that can be imported is found by its dotted name. Every mistake is a ValueError of one line.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import attrs
-from twisted.plugin import IPlugin, getPlugins
+from twisted.plugin import IPlugin
+from twisted.python.modules import getModule
 from twisted.python.reflect import namedAny
 from zope.interface import directlyProvides
 from zope.interface.interface import InterfaceClass
 
 from sipframe import plugins
+from sipframe.arguments import Argument, as_text, from_text, from_toml
 from sipframe.interfaces import (
     IAuthenticator,
     IAuthenticatorFactory,
@@ -36,7 +39,7 @@ from sipframe.interfaces import (
 )
 from sipframe.surroundings import Surroundings
 
-__all__ = ["KINDS", "Argument", "Choice", "Kind", "Plugin", "find", "installed", "make"]
+__all__ = ["KINDS", "Choice", "Installed", "Kind", "Plugin", "check", "find", "installed", "make"]
 
 _NAME = re.compile(r"[a-z0-9-]+")
 
@@ -61,15 +64,6 @@ KINDS: Mapping[InterfaceClass, Kind] = types.MappingProxyType(
         )
     }
 )
-
-
-class Argument(NamedTuple):
-    """One argument of a plug-in. ``default`` is text, or None when it must be given."""
-
-    name: str
-    type: Any
-    default: str | None
-    description: str
 
 
 @attrs.frozen
@@ -117,17 +111,21 @@ class Plugin:
         self.target = target
         self.description = description
         self.extra = extra
-        directlyProvides(self, KINDS[interface].factory, IPlugin)
+        directlyProvides(self, KINDS[interface].factory, IPlugin)  # getPlugins() finds it as well
 
     def arguments(self) -> Sequence[Argument]:
         """What ``target`` takes. Raises ValueError when it cannot be imported."""
-        return [argument for _, argument, _ in _parameters(self._import())]
+        return [parameter.argument for parameter in _parameters(self._import())[1]]
 
     def create(self, arguments: Mapping[str, object], surroundings: Surroundings) -> object:
         """Call ``target``. Raises ValueError."""
         return _called(self._import(), arguments, surroundings)
 
-    def _import(self) -> Callable[..., object]:
+    def check(self, arguments: Mapping[str, object], base: Path) -> None:
+        """Raise ValueError when ``target`` cannot be called with ``arguments``; it is not."""
+        _ = _bound(self._import(), arguments, base)
+
+    def _import(self) -> Any:
         try:
             return _imported(self.target)
         except ImportError as error:
@@ -135,12 +133,30 @@ class Plugin:
             raise ValueError(f"cannot be imported: {error}{hint}") from None
 
 
-def installed(interface: InterfaceClass) -> dict[str, Any]:
-    """The factories of one kind that are installed, by name. Of two with one name the first is taken."""
-    found: dict[str, Any] = {}
-    for factory in getPlugins(KINDS[interface].factory, plugins):
-        found.setdefault(factory.name, factory)
-    return dict(sorted(found.items()))
+class Installed(NamedTuple):
+    """What is packaged: factories by name, and the files that cannot be imported, with the reason."""
+
+    factories: dict[str, Any]
+    broken: dict[str, str]
+
+
+def installed(interface: InterfaceClass) -> Installed:
+    """The factories of one kind. Of two with one name the first in the order of their files is taken.
+
+    ``twisted.plugin.getPlugins`` would do, but for what it makes of a broken file: a traceback in the log, each time.
+    """
+    wanted: Any = KINDS[interface].factory
+    found = Installed({}, {})
+    for module in sorted(getModule(plugins.__name__).iterModules(), key=lambda module: module.name):
+        try:
+            loaded = module.load()
+        except (Exception, SystemExit) as error:
+            found.broken[module.name] = f"{type(error).__name__}: {error}"
+            continue
+        for value in vars(loaded).values():
+            if wanted.providedBy(value):
+                found.factories.setdefault(value.name, value)
+    return found
 
 
 def find(interface: InterfaceClass, name: str) -> Any:
@@ -149,29 +165,47 @@ def find(interface: InterfaceClass, name: str) -> Any:
     Raises ValueError that lists what is installed.
     """
     kind = KINDS[interface]
-    factories = installed(interface)
+    factories, broken = installed(interface)
     if name in factories:
         return factories[name]
     if "." not in name:
-        raise ValueError(f"there is no {kind.noun} {name!r}, only {', '.join(factories)}, or a dotted name")
+        excuse = "".join([f"; {file} cannot be imported: {reason}" for file, reason in broken.items()])
+        raise ValueError(
+            f"there is no {kind.noun} {name!r}, only {', '.join(sorted(factories))}, or a dotted name{excuse}"
+        )
     try:
         target = _imported(name)
     except Exception as error:
         raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {error}") from None
-    if kind.factory.providedBy(target):
+    wanted: Any = kind.factory
+    if wanted.providedBy(target):
         return target
     if not callable(target):
         raise ValueError(f"{name} is no {kind.noun}, nor anything that makes one")
     return _Unpackaged(name, target)
 
 
+def check(interface: InterfaceClass, choice: Choice, base: Path) -> None:
+    """Raise ValueError of one line when ``choice`` names nothing that can be made of its arguments; make nothing."""
+    with _naming(choice):
+        factory = find(interface, choice.name)
+        if isinstance(factory, Plugin | _Unpackaged):
+            factory.check(choice.arguments, base)
+
+
 def make(interface: InterfaceClass, choice: Choice, surroundings: Surroundings) -> object:
     """The plug-in that was chosen, ready to be asked. Raises ValueError of one line."""
-    try:
+    with _naming(choice):
         return find(interface, choice.name).create(dict(choice.arguments), surroundings)
+
+
+@contextmanager
+def _naming(choice: Choice) -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         text = " ".join(str(error).split())
-        raise ValueError(text if choice.name in text else f"{choice.name}: {text}") from None
+        raise ValueError(text if repr(choice.name) in text else f"{choice.name}: {text}") from None
 
 
 class _Unpackaged:
@@ -183,10 +217,13 @@ class _Unpackaged:
         self._target = target
 
     def arguments(self) -> Sequence[Argument]:
-        return [argument for _, argument, _ in _parameters(self._target)]
+        return [parameter.argument for parameter in _parameters(self._target)[1]]
 
     def create(self, arguments: Mapping[str, object], surroundings: Surroundings) -> object:
         return _called(self._target, arguments, surroundings)
+
+    def check(self, arguments: Mapping[str, object], base: Path) -> None:
+        _ = _bound(self._target, arguments, base)
 
 
 def _imported(name: str) -> Any:
@@ -196,34 +233,76 @@ def _imported(name: str) -> Any:
         raise ImportError(str(error)) from error
 
 
+class _Parameter(NamedTuple):
+    """Where an argument goes: to the keyword, or to the field of the attrs class that ``group`` expects."""
+
+    keyword: str
+    group: str | None
+    argument: Argument
+
+
 def _called(
     target: Callable[..., object], arguments: Mapping[str, object], surroundings: Surroundings
 ) -> object:
-    parameters = _parameters(target)
-    unknown = sorted(arguments.keys() - {argument.name for _, argument, _ in parameters})
-    if unknown:
-        known = ", ".join(argument.name for _, argument, _ in parameters)
-        raise ValueError(f"there is no argument {', '.join(unknown)}; {f'known: {known}' if known else 'it takes none'}")
-    given: dict[str, Any] = {}
-    groups: dict[str, tuple[type, dict[str, object]]] = {
-        name: (group, {}) for name, group in _groups(target).items()
-    }
-    for keyword, argument, group in parameters:
-        into = given if group is None else groups[group][1]
-        if argument.name in arguments:
-            into[keyword] = _value(argument, arguments[argument.name])
-        elif argument.default is None:
-            raise ValueError(f"the argument {argument.name} is missing")
-    for name, (made, values) in groups.items():
-        given[name] = made(**values)
+    given = _bound(target, arguments, surroundings.base)
     if "surroundings" in inspect.signature(target).parameters:
         given["surroundings"] = surroundings
     return target(**given)
 
 
-def _hints(target: Callable[..., object]) -> dict[str, Any]:
-    function: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
-    namespace = vars(sys.modules[target.__module__]) if target.__module__ in sys.modules else {}
+def _bound(target: Callable[..., object], arguments: Mapping[str, object], base: Path) -> dict[str, Any]:
+    """``arguments`` as keyword arguments of ``target``. Raises ValueError."""
+    groups, parameters = _parameters(target)
+    names = [parameter.argument.name for parameter in parameters]
+    unknown = sorted(arguments.keys() - set(names))
+    if unknown:
+        known = f"known: {', '.join(names)}" if names else "it takes none"
+        raise ValueError(f"there is no argument {', '.join(unknown)}; {known}")
+    given: dict[str, Any] = {}
+    fields: dict[str, dict[str, Any]] = {group: {} for group in groups}
+    for keyword, group, argument in parameters:
+        if argument.name in arguments:
+            value = _value(argument, arguments[argument.name], base)
+            (given if group is None else fields[group])[keyword] = value
+        elif argument.default is None:
+            raise ValueError(f"the argument {argument.name} is missing")
+    for group, made in groups.items():
+        given[group] = made(**fields[group])
+    return given
+
+
+def _value(argument: Argument, given: object, base: Path) -> object:
+    try:
+        if isinstance(given, str):
+            return from_text(argument.type, given, base)
+        return from_toml(argument.type, given, base)
+    except ValueError as error:
+        raise ValueError(f"{argument.name}: {error}") from None
+
+
+def _parameters(target: Callable[..., object]) -> tuple[dict[str, Any], list[_Parameter]]:
+    """The parameters that are attrs classes, and everything that can be given."""
+    hints = _hints(target)
+    groups: dict[str, Any] = {}
+    found: list[_Parameter] = []
+    for name, parameter in inspect.signature(target).parameters.items():
+        if name == "surroundings" or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        hint = hints.get(name, str)
+        if isinstance(hint, type) and attrs.has(hint):
+            groups[name] = attrs.resolve_types(hint, include_extras=True)
+            for field in attrs.fields(hint):
+                default = None if field.default is attrs.NOTHING else as_text(_default_of(field))
+                found.append(_Parameter(field.name, name, Argument.of(field.name, field.type, default)))
+        else:
+            default = None if parameter.default is parameter.empty else as_text(parameter.default)
+            found.append(_Parameter(name, None, Argument.of(name, hint, default)))
+    return groups, found
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009
+    namespace = vars(sys.modules[target.__module__])
     try:
         # A plug-in may import the class of its surroundings for the type checker only.
         return get_type_hints(function, namespace, {"Surroundings": Surroundings}, include_extras=True)
@@ -231,129 +310,6 @@ def _hints(target: Callable[..., object]) -> dict[str, Any]:
         raise ValueError(f"an annotation cannot be read when it runs: {error}") from None
 
 
-def _groups(target: Callable[..., object]) -> dict[str, type]:
-    hints = _hints(target)
-    return {
-        name: hints[name]
-        for name in inspect.signature(target).parameters
-        if name != "surroundings" and isinstance(hints.get(name), type) and attrs.has(hints[name])
-    }
-
-
-def _parameters(target: Callable[..., object]) -> list[tuple[str, Argument, str | None]]:
-    """Keyword, argument and, for a field of an attrs class, the parameter that the class is for."""
-    hints, groups = _hints(target), _groups(target)
-    found: list[tuple[str, Argument, str | None]] = []
-    for name, parameter in inspect.signature(target).parameters.items():
-        if name == "surroundings" or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        if name in groups:
-            group: Any = attrs.resolve_types(groups[name], include_extras=True)
-            for field in attrs.fields(group):
-                missing = field.default is attrs.NOTHING
-                default = None if missing else _text(_default_of(field))
-                found.append((field.name, _argument(field.name, field.type, default), name))
-        else:
-            required = parameter.default is parameter.empty
-            default = None if required else _text(parameter.default)
-            found.append((name, _argument(name, hints.get(name, str), default), None))
-    return found
-
-
 def _default_of(field: attrs.Attribute[Any]) -> object:
     default: Any = field.default
-    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
-
-
-def _argument(name: str, annotation: Any, default: str | None) -> Argument:
-    description = ""
-    if get_origin(annotation) is Annotated:
-        annotation, *notes = get_args(annotation)
-        description = next((note for note in notes if isinstance(note, str)), "")
-    return Argument(name.replace("_", "-"), annotation, default, description)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ",".join(str(one) for one in value)
-    return str(value)
-
-
-_YES_OR_NO: Mapping[str, bool] = types.MappingProxyType({"yes": True, "true": True, "no": False, "false": False})
-
-
-def _value(argument: Argument, given: object) -> object:
-    """``given``, text or what TOML has, as a value of the argument's type. Raises ValueError."""
-    for wanted in _alternatives(argument.type):
-        try:
-            return _as(wanted, given)
-        except (ValueError, TypeError):
-            continue
-    raise ValueError(f"{argument.name}: {given!r} is not {describe(argument.type)}")
-
-
-def _alternatives(wanted: Any) -> tuple[Any, ...]:
-    return get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
-
-
-def _as(wanted: Any, given: Any) -> object:
-    origin = get_origin(wanted)
-    if wanted is Any:
-        return given
-    if origin is Literal:
-        if given in get_args(wanted):
-            return given
-        raise ValueError
-    if origin is tuple:
-        parts = given.split(",") if isinstance(given, str) else given
-        if not isinstance(parts, Sequence):
-            raise TypeError
-        return tuple(_as(get_args(wanted)[0], part) for part in parts)
-    if wanted is bool:
-        return given if isinstance(given, bool) else _YES_OR_NO.get(str(given).lower()) or _no(given)
-    if wanted in (int, float):
-        if isinstance(given, bool):
-            raise TypeError
-        if wanted is int and isinstance(given, float):
-            raise TypeError
-        return wanted(given)
-    if wanted is str or wanted is Path:
-        if not isinstance(given, str | Path):
-            raise TypeError
-        return wanted(given)
-    if wanted is type(None):
-        raise ValueError
-    if isinstance(given, wanted if origin is None else origin):
-        return given
-    if isinstance(given, str) and callable(getattr(wanted, "parse", None)):
-        return wanted.parse(given)
-    raise TypeError
-
-
-def _no(given: object) -> bool:
-    if str(given).lower() in _YES_OR_NO:
-        return False
-    raise ValueError
-
-
-def describe(wanted: Any) -> str:
-    """A type in words, for messages and lists of arguments."""
-    names = {str: "text", int: "a whole number", float: "a number", bool: "yes or no", Path: "a path"}
-    words = []
-    for one in _alternatives(wanted):
-        origin = get_origin(one)
-        if one is type(None):
-            continue
-        if origin is Literal:
-            words.append(" or ".join(str(value) for value in get_args(one)))
-        elif origin is tuple:
-            words.append(f"a list of {describe(get_args(one)[0]).removeprefix('a ')}")
-        elif origin is not None and issubclass(origin, Mapping):
-            words.append("a table")
-        else:
-            words.append(names.get(one, getattr(one, "__name__", str(one))))
-    return " or ".join(words)
+    return default.factory() if hasattr(default, "factory") else default

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -31,17 +32,23 @@ _OTHER_FILES = 100
 class ServedProcess(SIPService):
     """A SIP server that has the process to itself.
 
-    ``events_to_log`` writes every event to the log. ``daemon`` says that nobody sees what the process prints: why it
-    cannot start is then for twistd to tell, in the process that was typed.
+    ``read`` reads the settings again, for SIGHUP; it raises ValueError of one line. ``daemon`` says that nobody sees
+    what the process prints: why it cannot start is then for twistd to tell, in the process that was typed.
     """
 
     def __init__(
-        self, settings: Settings, *, reactor: Any, events_to_log: bool = False, daemon: bool = False
+        self,
+        settings: Settings,
+        *,
+        reactor: Any,
+        read: Callable[[], Settings] | None = None,
+        daemon: bool = False,
     ) -> None:
         super().__init__(settings, reactor=reactor)
+        self._read = read
         self._daemon = daemon
         self._before: Any = signal.SIG_DFL
-        if events_to_log:
+        if settings.log_level == "debug":
             self.events.subscribe(_to_log)
 
     def startService(self) -> None:
@@ -70,7 +77,16 @@ class ServedProcess(SIPService):
         return super().stopService()
 
     def _hang_up(self, signum: int, frame: FrameType | None) -> None:
-        self._reactor.callFromThread(self.reload)
+        self._reactor.callFromThread(self.read_again)
+
+    def read_again(self) -> None:
+        """Read the settings again and take what can be taken into use; what is wrong with them is logged."""
+        notify("RELOADING=1")
+        try:
+            self.reload(None if self._read is None else self._read())
+        except (ValueError, StartError) as error:
+            _log.error("not reloaded, everything stays as it is: {error}", error=error)
+        notify("READY=1")
 
 
 def allow_files(wanted: int) -> None:

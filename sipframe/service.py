@@ -13,23 +13,25 @@ from collections.abc import Callable, Generator, Sequence
 from types import CoroutineType
 from typing import Any
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from sipframe import wiring
-from sipframe.auth.accounts import Accounts
 from sipframe.config import Settings
 from sipframe.events import Events
-from sipframe.interfaces import IAuthenticator, IFlow, IPolicy
-from sipframe.location import SQLiteStore
+from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.message import MessageError, Request, Response
+from sipframe.plugged import Given, Plugged, PlugIn
 from sipframe.registrar import Domains, Registrar
 from sipframe.seams import Seam
+from sipframe.surroundings import Surroundings
 from sipframe.transaction import TransactionLayer
-from sipframe.transport import Ground, Listeners, Listening, TLSIdentity, TransportCounters
+from sipframe.transport import Ground, Listeners, Listening, TLSError, TLSIdentity, TransportCounters
 from sipframe.uas import UserAgentServer
 from sipframe.verdicts import Address
 from sipframe.wiring import StartError
@@ -37,6 +39,17 @@ from sipframe.wiring import StartError
 __all__ = ["SIPService"]
 
 _log = Logger()
+
+RELOADED = (
+    "authenticators",
+    "certificates",
+    "client_ca",
+    "credentials",
+    "limits",
+    "policies",
+    "terms",
+)
+"""The settings that :meth:`SIPService.reload` takes into use while the server runs."""
 _STOP_LOOKS_EVERY = 0.05
 
 
@@ -94,12 +107,9 @@ class SIPService(Service):
         self.events = Events()
         self.counters = TransportCounters()
         self._reactor = reactor
-        self._credentials = credentials
-        self._authenticator: Any = None
-        if authenticator is not None:
-            self._authenticator = wiring.verified(IAuthenticator, authenticator, "authenticator")
-        self._given_location = None if location is None else wiring.given_location(location)
-        self._policies = [wiring.verified(IPolicy, policy, "policy") for policy in policies]
+        self._given = Given(
+            credentials=credentials, authenticator=authenticator, location=location, policies=tuple(policies)
+        ).verified()
         self._wall_clock = wall_clock
         self._entropy = entropy
         self._running: _Running | None = None
@@ -135,35 +145,24 @@ class SIPService(Service):
 
     def _start(self, running: _Running) -> None:
         settings, reactor = self.settings, self._reactor
-        seconds = reactor.seconds
         try:
             domains = Domains(settings.domains, settings.aliases)
         except ValueError as error:
             raise StartError(str(error)) from None
-        location = self._given_location
-        if location is None:
-            location = wiring.location_store(settings, reactor, self._wall_clock())
-            running.own_store = location if isinstance(location, SQLiteStore) else None
-        running.location = location
-        authenticator = self._authenticator
-        if authenticator is None:
-            credentials = self._credentials
-            if credentials is None:
-                credentials = running.accounts = wiring.open_accounts(settings, self._entropy, seconds)
-            authenticator = wiring.make_authenticator(settings, credentials, self._entropy, seconds)
+        plugged = running.plugged = Plugged(settings, self._given, self._surroundings)
         seam = running.seam = Seam(reactor, settings.plugin_deadline)
-        uas = UserAgentServer(
+        uas = running.uas = UserAgentServer(
             serves=domains.serves,
-            policies=self._policies,
+            policies=plugged.policies,
             seam=seam,
             events=self.events,
             tag_key=self._entropy(32),
         )
-        registrar = Registrar(
+        registrar = running.registrar = Registrar(
             domains=domains,
-            authenticator=authenticator,
-            store=location,
-            policies=self._policies,
+            authenticator=plugged.authenticator,
+            store=plugged.location,
+            policies=plugged.policies,
             terms=settings.terms,
             seam=seam,
             events=self.events,
@@ -177,7 +176,7 @@ class SIPService(Service):
             running.identity = wiring.tls_identity(settings, self._wall_clock())
             running.identity.watch(reactor, settings.certificates_every)
         # UDP flows, connections and their limits stand on this.
-        ground = Ground(
+        ground = running.ground = Ground(
             clock=reactor, sink=Arrivals(running.layer, uas), limits=settings.limits, counters=self.counters
         )
         running.listeners = Listeners(reactor, ground, running.identity)
@@ -186,9 +185,25 @@ class SIPService(Service):
                 running.listeners.listen(address)
             except CannotListenError as error:
                 raise StartError(f"--listen {address}: {_why(error)}") from None
-        running.expiry = LoopingCall(_expire, location, self._wall_clock)
+        running.expiry = LoopingCall(_expire, plugged.location, self._wall_clock)
         running.expiry.clock = reactor
         _ = running.expiry.start(settings.expire_every, now=False)
+
+    def _surroundings(self, plug_in: PlugIn, credentials: Callable[[], ICredentialSource]) -> Surroundings:
+        settings = self.settings
+        return Surroundings(
+            reactor=self._reactor,
+            wall_clock=self._wall_clock,
+            entropy=self._entropy,
+            state=settings.state,
+            base=settings.base,
+            domains=tuple([domain.lower() for domain in settings.domains]),
+            aliases=settings.aliases,
+            realm=settings.realm,
+            events=self.events,
+            credentials=credentials,
+            plug_in=plug_in,
+        )
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
@@ -211,24 +226,53 @@ class SIPService(Service):
             )
         running.end_timers()
         yield running.listeners.close(deadline)
-        yield running.close_stores()
+        yield running.close_plug_ins()
         _log.info("sipframe has stopped")
 
     def listening(self) -> tuple[Listening, ...]:
         """The sockets that are open, in the order of the settings: transport, address, Twisted's port."""
         return () if self._running is None else tuple(self._running.listeners.open)
 
-    def reload(self) -> bool:
-        """Take the certificate files into use again; False, with the reason in the log, when the old ones stay."""
+    def reload(self, settings: Settings | None = None) -> tuple[str, ...]:
+        """Take ``settings``, or the files of those that there are, into use, all of it or nothing.
+
+        Requests under way finish with what they began with. What cannot change while the server runs stays as it is
+        until it is started again: the names of such settings are returned, and logged. Raises StartError with one line
+        when there is something wrong; then everything stays as it is.
+        """
         running = self._running
-        if running is None or running.identity is None:
-            return True
-        return running.identity.reload()
+        if settings is None:
+            settings = self.settings
+        if running is None:
+            self.settings = settings
+            return ()
+        changed = [
+            name for name in _fields(settings) if getattr(settings, name) != getattr(self.settings, name)
+        ]
+        left = tuple([name.replace("_", "-") for name in changed if name not in RELOADED])
+        settings = attrs.evolve(self.settings, **{name: getattr(settings, name) for name in RELOADED})
+        plugged = Plugged(settings, self._given, self._surroundings, running.plugged)
+        try:
+            if running.identity is not None:
+                running.identity.use(wiring.tls_settings(settings, self._wall_clock()))
+        except TLSError as error:
+            _ = plugged.close(running.plugged)
+            raise StartError(f"TLS: {error}") from None
+        self.settings = settings
+        before = running.plugged
+        assert before is not None
+        running.take(plugged, settings)
+        running.retire(self._reactor, before, plugged, settings.plugin_deadline)
+        _log.info("settings are taken into use; changed: {changed}", changed=", ".join(changed) or "none")
+        if left:
+            _log.warn("settings that wait for the next start: {left}", left=", ".join(left))
+        return left
 
     @property
     def location(self) -> Any:
         """The location store (ILocationStore) while the service runs, else None."""
-        return None if self._running is None else self._running.location
+        running = self._running
+        return None if running is None or running.plugged is None else running.plugged.location
 
     def transactions(self) -> dict[tuple[str, str], int]:
         """How many transactions there are, by machine and state. Looks at each."""
@@ -243,12 +287,36 @@ class _Running:
     def __init__(self) -> None:
         self.seam: Seam | None = None
         self.layer: TransactionLayer | None = None
-        self.location: Any = None
-        self.own_store: SQLiteStore | None = None
-        self.accounts: Accounts | None = None
+        self.plugged: Plugged | None = None
         self.identity: TLSIdentity | None = None
         self.listeners: Any = None
         self.expiry: LoopingCall | None = None
+        self.uas: UserAgentServer | None = None
+        self.registrar: Registrar | None = None
+        self.ground: Ground | None = None
+        self.retired: list[tuple[IDelayedCall, Callable[[], None]]] = []
+
+    def take(self, plugged: Plugged, settings: Settings) -> None:
+        """Ask ``plugged`` from now on."""
+        self.plugged = plugged
+        assert self.uas is not None
+        assert self.registrar is not None
+        assert self.ground is not None
+        self.uas.reconfigure(policies=plugged.policies)
+        self.registrar.reconfigure(
+            authenticator=plugged.authenticator, policies=plugged.policies, terms=settings.terms
+        )
+        self.ground.take_limits(settings.limits)
+
+    def retire(self, clock: IReactorTime, before: Plugged, plugged: Plugged, after: float) -> None:
+        """Close what only ``before`` had once nobody can be waiting for it any more."""
+        # In the order of their ends: each closes what the next ones do not have.
+        self.retired = [(call, close) for call, close in self.retired if call.active()]
+
+        def close() -> None:
+            _ = before.close(plugged)
+
+        self.retired.append((clock.callLater(after, close), close))
 
     def end_timers(self) -> None:
         if self.expiry is not None and self.expiry.running:
@@ -260,18 +328,24 @@ class _Running:
         if self.layer is not None:
             self.layer.stop()
 
-    def close_stores(self) -> Deferred[None]:
-        if self.accounts is not None:
-            self.accounts.close()
-        return succeed(None) if self.own_store is None else self.own_store.close()
+    def close_plug_ins(self) -> Deferred[Any]:
+        for call, close in self.retired:
+            if call.active():
+                call.cancel()
+                close()
+        return succeed(None) if self.plugged is None else self.plugged.close()
 
     def abandon(self) -> Deferred[Any]:
         """The start has failed: close what is open. Fires when it is."""
         self.end_timers()
-        closing: list[Deferred[Any]] = [self.close_stores()]
+        closing: list[Deferred[Any]] = [self.close_plug_ins()]
         if self.listeners is not None:
             closing.append(self.listeners.close(0))
         return DeferredList(closing, consumeErrors=True)
+
+
+def _fields(settings: Settings) -> list[str]:
+    return [field.name for field in attrs.fields(type(settings))]
 
 
 def _expire(location: Any, wall_clock: Callable[[], float]) -> None:

@@ -31,6 +31,8 @@ class Surroundings:
     """So many octets that nobody can guess."""
     state: Path
     """The server's own directory; it exists."""
+    base: Path
+    """Where relative paths in arguments begin: the configuration file's directory, or where the server was started."""
     domains: tuple[str, ...]
     """The domains that are served, the principal one first, in lower case."""
     aliases: Mapping[str, str]
@@ -39,8 +41,8 @@ class Surroundings:
     """The digest realm of all domains; None makes each domain its own realm."""
     events: Events
     """Where to publish what happened, and to hear of it."""
-    credentials: ICredentialSource | None
-    """Whom an authenticator asks for secrets; None for every other kind of plug-in."""
+    credentials: Callable[[], ICredentialSource]
+    """Whom an authenticator asks for secrets: all credential sources as one, made when it is first wanted."""
     plug_in: Callable[[InterfaceClass, str], Any]
     """Make another plug-in: ``plug_in(IPolicy, "name:key=value")``, for those that stand around others. It is guarded
     and closed with the rest. Raises ValueError."""

@@ -2,40 +2,37 @@
 
 Rules: everything that can be wrong with an option is found out while options are read, and ends the start with one line
 before anything listens: without the pages of help that twistd would print above it, and with a status that is not 0.
-The reactor is imported inside functions only.
+What is on the command line counts, then what is in the configuration file. The reactor is imported inside functions
+only.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
 from twisted.application.service import IService
 from twisted.python import usage
+from zope.interface.interface import InterfaceClass
 
-from sipframe.auth.settings import DigestSettings
+from sipframe.arguments import from_text
 from sipframe.cli.state import default_state_directory
-from sipframe.config import (
-    DEFAULT_DOMAIN,
-    DEFAULT_LISTEN,
-    LOOPBACK_ALIASES,
-    LocationChoice,
-    Settings,
-    accounts_directory,
-)
-from sipframe.transaction import TimerSettings, TransactionSettings
-from sipframe.transport import ListenAddress
-from sipframe.verdicts import Terms
+from sipframe.config import DEFAULT_DOMAIN, LOOPBACK_ALIASES, Settings
+from sipframe.config_file import ConfigurationError, read_configuration
+from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
+from sipframe.plugging import KINDS, Choice, check
+from sipframe.transport import CertificateFiles, ListenAddress
 
 __all__ = ["Options", "makeService"]
 
-_LEVELS = ("info", "debug")
-
-
 _STATE = "$XDG_STATE_HOME/sipframe or ~/.local/state/sipframe"
+_TERMS = ("default-expires", "min-expires", "max-expires", "max-contacts")
+_PLUG_INS = {ICredentialSource: "credentials", IAuthenticator: "authenticators", IPolicy: "policies"}
+"""What is repeated on the command line: the setting of each kind."""
 
 
 class Options(usage.Options):
@@ -48,21 +45,29 @@ class Options(usage.Options):
     )
 
     optParameters: ClassVar[list[list[Any]]] = [
+        ["config", None, None, "TOML file with settings; what the command line says counts before it"],
         ["state", None, None, f"Directory of accounts, bindings, certificate [default: {_STATE}]"],
         ["realm", None, None, "Digest realm of all domains [default: each domain is its own]"],
-        ["credentials", None, "sqlite", "Accounts: sqlite[:path=DIRECTORY]; by itself those in --state"],
-        ["location", None, "sqlite", "Location store: memory, or sqlite[:path=FILE][:durability=process|power]"],
+        ["location", None, None, "Location store, NAME[:KEY=VALUE...]; see --help-location [default: sqlite]"],
         ["client-ca", None, None, "PEM file of authorities; asks clients for certificates and verifies those sent"],
-        ["digest", None, "compatible", "compatible (MD5), strict (SHA-256, SHA-512-256), or a list: SHA-256,MD5"],
-        ["default-expires", None, 3600, "Seconds for a contact that asks for none"],
-        ["min-expires", None, 60, "Less than this is answered 423"],
-        ["max-expires", None, 7200, "More than this is cut down to it"],
-        ["max-contacts", None, 10, "Bindings that one address of record may have"],
-        ["t1", None, 0.5, "RFC 3261's T1, the round-trip time estimate, in seconds"],
-        ["plugin-deadline", None, 5.0, "Seconds that a plug-in may take for one answer"],
-        ["stop-deadline", None, 5.0, "Seconds that a stop waits for requests that are not answered yet"],
-        ["log-level", None, "info", "info, or debug: every registration and refusal as well"],
+        ["digest", None, None, "compatible (MD5), strict (SHA-256, SHA-512-256), or a list: SHA-256,MD5"],
+        ["default-expires", None, None, "Seconds for a contact that asks for none [default: 3600]"],
+        ["min-expires", None, None, "Less than this is answered 423 [default: 60]"],
+        ["max-expires", None, None, "More than this is cut down to it [default: 7200]"],
+        ["max-contacts", None, None, "Bindings that one address of record may have [default: 10]"],
+        ["t1", None, None, "RFC 3261's T1, the round-trip time estimate, in seconds [default: 0.5]"],
+        ["plugin-deadline", None, None, "Seconds that a plug-in may take for one answer [default: 5.0]"],
+        ["stop-deadline", None, None, "Seconds that a stop waits for requests that wait [default: 5.0]"],
+        ["log-level", None, None, "info, or debug: every registration and refusal as well [default: info]"],
     ]  # fmt: skip
+
+    optFlags: ClassVar[list[list[Any]]] = [
+        [
+            "check-config",
+            None,
+            "Check the configuration and all options, say what is wrong with them, and end",
+        ],
+    ]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -71,6 +76,7 @@ class Options(usage.Options):
         self.aliases: dict[str, str] = {}
         self.chains: list[Path] = []
         self.key_files: list[Path] = []
+        self.choices: dict[InterfaceClass, list[Choice]] = {}
         self.settings: Settings | None = None
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -82,7 +88,7 @@ class Options(usage.Options):
 
     def opt_listen(self, text: str) -> None:
         """TRANSPORT:PORT[:interface=ADDRESS], TRANSPORT being udp, tcp or tls. Repeatable."""
-        self.listen.append(_checked("--listen", ListenAddress.parse, text))
+        self.listen.append(_checked("listen", ListenAddress.parse, text))
 
     def opt_domain(self, name: str) -> None:
         """A domain whose users may register here. Repeatable [default: localhost]."""
@@ -103,78 +109,168 @@ class Options(usage.Options):
         """PEM file with the private key of the --certificate in the same place of the order. Repeatable."""
         self.key_files.append(Path(path))
 
+    def opt_credentials(self, text: str) -> None:
+        """Credential source, NAME[:KEY=VALUE...]. Repeatable: the first that knows a user decides [default: sqlite]."""
+        self._choose(ICredentialSource, text)
+
+    def opt_auth(self, text: str) -> None:
+        """Authenticator, NAME[:KEY=VALUE...]. Repeatable: they form a chain [default: digest]."""
+        self._choose(IAuthenticator, text)
+
+    def opt_policy(self, text: str) -> None:
+        """Policy, NAME[:KEY=VALUE...]. Repeatable, asked in this order [default: none]."""
+        self._choose(IPolicy, text)
+
+    def opt_help_credentials(self) -> None:
+        """List the credential sources that are installed, and end."""
+        _list_and_end(ICredentialSource)
+
+    def opt_help_auth(self) -> None:
+        """List the authenticators that are installed, and end."""
+        _list_and_end(IAuthenticator)
+
+    def opt_help_location(self) -> None:
+        """List the location stores that are installed, and end."""
+        _list_and_end(ILocationStore)
+
+    def opt_help_policy(self) -> None:
+        """List the policies that are installed, and end."""
+        _list_and_end(IPolicy)
+
+    def _choose(self, interface: InterfaceClass, text: str) -> None:
+        choice: Choice = _checked(KINDS[interface].option, Choice.parse, text)
+        self.choices.setdefault(interface, []).append(choice)
+
     def postOptions(self) -> None:
         """Make the settings. Raises UsageError with one line."""
         if len(self.chains) != len(self.key_files):
             raise usage.UsageError("give as many --private-key as --certificate: they belong together")
-        if self["log-level"] not in _LEVELS:
-            raise usage.UsageError(f"--log-level {self['log-level']}: one of {', '.join(_LEVELS)}")
-        for option, paths in (
-            ("certificate", self.chains),
-            ("private-key", self.key_files),
-            ("client-ca", [Path(self["client-ca"])] if self["client-ca"] is not None else []),
-        ):
-            for path in paths:
-                if not path.exists():
-                    raise usage.UsageError(f"--{option} {path}: no such file")
         if self["state"] == "":
             raise usage.UsageError("--state: the name of the directory is empty")
-        domains = tuple(self.domains) or (DEFAULT_DOMAIN,)
-        aliases = self.aliases if self.domains else {**LOOPBACK_ALIASES, **self.aliases}
         try:
-            self.settings = Settings(
-                state=Path(self["state"]) if self["state"] else default_state_directory(),
-                listen=tuple(self.listen) or DEFAULT_LISTEN,
-                domains=domains,
-                aliases=aliases,
-                realm=self["realm"],
-                certificates=tuple(zip(self.chains, self.key_files, strict=True)),
-                client_ca=None if self["client-ca"] is None else Path(self["client-ca"]),
-                accounts=accounts_directory(self["credentials"]),
-                location=LocationChoice.parse(self["location"]),
-                terms=Terms(
-                    default_expires=self._whole("default-expires"),
-                    min_expires=self._whole("min-expires"),
-                    max_expires=self._whole("max-expires"),
-                    max_contacts=self._whole("max-contacts"),
-                ),
-                digest=_digest(self["digest"]),
-                transactions=TransactionSettings(timers=TimerSettings(t1=self._seconds("t1"))),
-                plugin_deadline=self._seconds("plugin-deadline"),
-                stop_deadline=self._seconds("stop-deadline"),
-            )
+            self.settings = self.read()
+        except ConfigurationError as error:
+            if self["check-config"]:
+                sys.exit("\n".join([f"{error.file}: {mistake}" for mistake in error.mistakes]))
+            raise usage.UsageError(str(error)) from None
         except ValueError as error:
             raise usage.UsageError(" ".join(str(error).split())) from None
+        if self["check-config"]:
+            _say_and_end(["sipregistrar: nothing is wrong with it"])
 
-    def _whole(self, name: str) -> int:
-        try:
-            return int(self[name])
-        except ValueError:
-            raise usage.UsageError(f"--{name} {self[name]!r}: not a whole number") from None
+    def read(self) -> Settings:
+        """The settings of the configuration file, as it is now, and of the command line. Raises ValueError."""
+        state = default_state_directory()
+        settings = Settings(state=state)
+        if self["config"] is not None:
+            settings = read_configuration(Path(self["config"]), state)
+        given = self._given(settings)
+        settings = attrs.evolve(settings, **given)
+        _check_files(settings)
+        return settings
 
-    def _seconds(self, name: str) -> float:
+    def _given(self, settings: Settings) -> dict[str, Any]:
+        """What the command line says, for the fields of ``settings``."""
+        given: dict[str, Any] = {}
+        for name in ("state", "client-ca"):
+            if self[name] is not None:
+                given[name.replace("-", "_")] = Path(self[name])
+        for name in ("realm", "log-level"):
+            if self[name] is not None:
+                given[name.replace("-", "_")] = self[name]
+        for name in ("plugin-deadline", "stop-deadline"):
+            if self[name] is not None:
+                given[name.replace("-", "_")] = self._number(name, float)
+        if self.listen:
+            given["listen"] = tuple(self.listen)
+        if self.domains:
+            given["domains"] = tuple(self.domains)
+        if self.domains or self.aliases:
+            domains = given.get("domains", settings.domains)
+            given["aliases"] = {**(LOOPBACK_ALIASES if domains == (DEFAULT_DOMAIN,) else {}), **self.aliases}
+        if self.chains:
+            given["certificates"] = [
+                CertificateFiles(*pair) for pair in zip(self.chains, self.key_files, strict=True)
+            ]
+        terms = {name.replace("-", "_"): self._number(name, int) for name in _TERMS if self[name] is not None}
+        if terms:
+            given["terms"] = settings.terms._replace(**terms)
+        if self["t1"] is not None:
+            timers = attrs.evolve(settings.transactions.timers, t1=self._number("t1", float))
+            given["transactions"] = attrs.evolve(settings.transactions, timers=timers)
+        given |= self._plug_ins(settings)
+        return given
+
+    def _plug_ins(self, settings: Settings) -> dict[str, Any]:
+        given: dict[str, Any] = {
+            name: tuple(self.choices[interface])
+            for interface, name in _PLUG_INS.items()
+            if interface in self.choices
+        }
+        if self["location"] is not None:
+            given["location"] = _checked("location", Choice.parse, self["location"])
+        if self["digest"] is not None:
+            authenticators = given.get("authenticators", settings.authenticators)
+            given["authenticators"] = tuple(
+                [_with_digest(choice, self["digest"]) for choice in authenticators]
+            )
+        chosen = [
+            (interface, choice) for interface, name in _PLUG_INS.items() for choice in given.get(name, ())
+        ]
+        if "location" in given:
+            chosen.append((ILocationStore, given["location"]))
+        for interface, choice in chosen:
+            try:
+                check(interface, choice, settings.base)
+            except ValueError as error:
+                raise ValueError(f"--{KINDS[interface].option} {error}") from None
+        return given
+
+    def _number(self, name: str, kind: type) -> Any:
         try:
-            number = float(self[name])
-        except ValueError:
-            number = math.nan
-        if not (math.isfinite(number) and number > 0):
-            raise usage.UsageError(f"--{name} {self[name]!r}: not a number of seconds above 0")
+            number = from_text(kind, self[name])
+        except ValueError as error:
+            raise ValueError(f"--{name} {error}") from None
+        if kind is float and not (math.isfinite(number) and number > 0):
+            raise ValueError(f"--{name} {self[name]!r}: not a number of seconds above 0")
         return number
 
 
-def _checked(option: str, parse: Any, text: str) -> Any:
+def _checked(option: str, parse: Callable[[str], Any], text: str) -> Any:
     try:
         return parse(text)
     except ValueError as error:
-        raise usage.UsageError(f"{option} {error}") from None
+        raise usage.UsageError(f"--{option} {error}") from None
 
 
-def _digest(text: str) -> DigestSettings:
-    if text == "compatible":
-        return DigestSettings()
+def _with_digest(choice: Choice, text: str) -> Choice:
+    """``choice``, when it is Digest, with the algorithms of ``--digest``."""
+    if choice.name != "digest" or text == "compatible":
+        return choice
     if text == "strict":
-        return DigestSettings.strict()
-    return DigestSettings(algorithms=tuple(text.split(",")))
+        strict = {"algorithms": "SHA-256,SHA-512-256", "legacy-without-qop": "no"}
+        return Choice(choice.name, {**choice.arguments, **strict})
+    return Choice(choice.name, {**choice.arguments, "algorithms": text})
+
+
+def _check_files(settings: Settings) -> None:
+    named = [("client-ca", settings.client_ca)] if settings.client_ca is not None else []
+    for files in settings.certificates:
+        named += [("certificate", files.certificate), ("private-key", files.private_key)]
+    for option, path in named:
+        if not path.exists():
+            raise ValueError(f"--{option} {path}: no such file")
+
+
+def _list_and_end(interface: InterfaceClass) -> None:
+    from sipframe.cli.installed import listing
+
+    _say_and_end(listing(interface))
+
+
+def _say_and_end(lines: Sequence[str]) -> None:
+    sys.stdout.write("".join([f"{line}\n" for line in lines]))
+    sys.exit(0)
 
 
 def makeService(options: Options) -> IService:
@@ -188,7 +284,7 @@ def makeService(options: Options) -> IService:
     service: IService = ServedProcess(
         options.settings,
         reactor=reactor,
-        events_to_log=options["log-level"] == "debug",
+        read=options.read,
         daemon=parent is not None and not parent["nodaemon"],
     )
     return service

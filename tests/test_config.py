@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sipframe.config import LOOPBACK_ALIASES, LocationChoice, Settings
+from sipframe.config import LOOPBACK_ALIASES, Settings
 from sipframe.verdicts import Terms
 
 STATE = Path("/nowhere")
@@ -79,25 +79,3 @@ def test_loopback_is_for_the_default_domain() -> None:
 def test_what_is_no_realm(realm: str) -> None:
     with pytest.raises(ValueError, match="realm"):
         Settings(state=STATE, realm=realm)
-
-
-@pytest.mark.parametrize(
-    ("text", "choice"),
-    [
-        ("memory", LocationChoice("memory")),
-        ("sqlite", LocationChoice("sqlite")),
-        ("sqlite:path=/a/b", LocationChoice("sqlite", Path("/a/b"))),
-        ("sqlite:path=/a=b", LocationChoice("sqlite", Path("/a=b"))),
-        ("sqlite:durability=power:path=x", LocationChoice("sqlite", Path("x"), "power")),
-    ],
-)
-def test_locations(text: str, choice: LocationChoice) -> None:
-    assert LocationChoice.parse(text) == choice
-
-
-@pytest.mark.parametrize(
-    "text", ["", "redis", "Memory", "memory:path=x", "sqlite:", "sqlite:path", "sqlite:path=", "sqlite:x=y"]
-)
-def test_what_is_no_location(text: str) -> None:
-    with pytest.raises(ValueError, match="--location"):
-        LocationChoice.parse(text)

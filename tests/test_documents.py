@@ -92,6 +92,7 @@ def test_settings_in_blocks_of_python_exist(tmp_path: Path) -> None:
 def options() -> dict[str, object]:
     """The options of ``twistd sipregistrar`` and their defaults; None when there is none, or it is a rule."""
     found: dict[str, object] = {f"--{name}": default for name, _, default, *_ in Options.optParameters}
+    found |= {f"--{name}": None for name, *_ in Options.optFlags}
     for name in dir(Options):
         if name.startswith("opt_") and len(name) > len("opt_x") and name not in ("opt_version", "opt_help"):
             found["--" + name.removeprefix("opt_").replace("_", "-")] = None

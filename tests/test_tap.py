@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sipframe.auth.settings import DigestSettings
-from sipframe.config import DEFAULT_LISTEN, LOOPBACK_ALIASES, LocationChoice, Settings
+from sipframe.config import DEFAULT_LISTEN, LOOPBACK_ALIASES, Settings
+from sipframe.plugging import Choice
 from sipframe.tap import Options
-from sipframe.transport import ListenAddress
+from sipframe.transport import CertificateFiles, ListenAddress
 from sipframe.verdicts import Terms
 from tests.process import EVERY_TRANSPORT, run, twistd
 
@@ -44,7 +44,7 @@ def test_no_options_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     ]
     assert made.domains == ("localhost",)
     assert made.aliases == LOOPBACK_ALIASES
-    assert made.location == LocationChoice("sqlite")
+    assert made.location == Choice("sqlite")
     assert (made.realm, made.certificates, made.client_ca) == (None, (), None)
 
 
@@ -70,22 +70,25 @@ def test_every_option(tmp_path: Path) -> None:
     )
     assert made.state == Path("/var/lib/sip")
     assert made.realm == "Biloxi"
-    assert made.location == LocationChoice("sqlite", Path("/x/y"), "power")
-    assert made.accounts == Path("/x/accounts")
+    assert made.location == Choice("sqlite", {"path": "/x/y", "durability": "power"})
+    assert made.credentials == (Choice("sqlite", {"path": "/x/accounts"}),)
     assert made.listen == (ListenAddress("udp", 5070), ListenAddress("tls", 5071, "::1"))
     assert made.domains == ("biloxi.example.com", "example.net")
     assert made.aliases == {"192.0.2.1": "example.net"}
-    assert made.certificates == ((files[0], files[1]), (files[2], files[3]))
+    assert made.certificates == (CertificateFiles(files[0], files[1]), CertificateFiles(files[2], files[3]))
     assert made.client_ca == files[4]
-    assert made.digest == DigestSettings(algorithms=("SHA-256", "MD5"))
+    assert made.authenticators == (Choice("digest", {"algorithms": "SHA-256,MD5"}),)
     assert made.terms == Terms(default_expires=600, min_expires=30, max_expires=900, max_contacts=3)
     assert made.transactions.timers.t1 == 0.1
     assert (made.plugin_deadline, made.stop_deadline) == (2, 1.5)
 
 
 def test_digest_presets() -> None:
-    assert settings("--digest", "compatible").digest == DigestSettings()
-    assert settings("--digest", "strict").digest == DigestSettings.strict()
+    assert settings("--digest", "compatible").authenticators == (Choice("digest"),)
+    (strict,) = settings("--digest", "strict").authenticators
+    assert strict.arguments == {"algorithms": "SHA-256,SHA-512-256", "legacy-without-qop": "no"}
+    both = settings("--auth", "digest:opaque=x", "--digest", "MD5").authenticators
+    assert both == (Choice("digest", {"opaque": "x", "algorithms": "MD5"}),)
 
 
 def test_loopback_addresses_name_the_default_domain_only() -> None:
@@ -103,13 +106,13 @@ def test_loopback_addresses_name_the_default_domain_only() -> None:
         ("--listen tcp:70000", "0 to 65535"),
         ("--listen tcp:5060:interface=localhost", "numeric"),
         ("--listen tcp:5060:port=1", "interface=ADDRESS"),
-        ("--location redis", "only memory and sqlite"),
-        ("--credentials ldap", "only sqlite"),
-        ("--credentials sqlite:file=x", "path=DIRECTORY"),
-        ("--credentials sqlite:path=", "path=DIRECTORY"),
-        ("--location sqlite:path", "path=FILE"),
-        ("--location sqlite:path=", "path=FILE"),
-        ("--location memory:path=x", "path=FILE"),
+        ("--location redis", "only memory, sqlite"),
+        ("--credentials ldap", "sqlite"),
+        ("--credentials sqlite:file=x", "known: path"),
+        ("--credentials sqlite:path=", "a path"),
+        ("--location sqlite:path", "KEY=VALUE"),
+        ("--location sqlite:path=", "a path"),
+        ("--location memory:path=x", "it takes none"),
         ("--location sqlite:durability=maybe", "durability"),
         ("--certificate setup.cfg", "as many --private-key"),
         ("--private-key setup.cfg", "as many --private-key"),

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.task import Clock
 from zope.interface import classImplements, implementer
 
 from sipframe import wiring
-from sipframe.auth.accounts import Accounts, parse_account
-from sipframe.auth.settings import DigestSettings
-from sipframe.config import LocationChoice, Settings
-from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
+from sipframe.config import Settings
+from sipframe.interfaces import ICredentialSource, ILocationStore, IPolicy
 from sipframe.location import MemoryStore
 from sipframe.policy import BasePolicy
 from sipframe.verdicts import Secret
 from sipframe.wiring import StartError
-from tests.location.calls import Calls
 
 NOW = 1_700_000_000.0
-
-
-def entropy(count: int) -> bytes:
-    return bytes(count)
 
 
 class Whole:
@@ -83,7 +74,7 @@ def test_a_plug_in_stays_what_it_is() -> None:
     good, policy, store = Good(), BasePolicy(), MemoryStore()
     assert wiring.verified(ICredentialSource, good, "credential source") is good
     assert wiring.verified(IPolicy, policy, "policy") is policy
-    assert wiring.given_location(store) is store
+    assert wiring.verified(ILocationStore, store, "location store") is store
 
 
 class Conforming:
@@ -102,7 +93,7 @@ def test_adapters_are_used_and_verified() -> None:
     with pytest.raises(StartError):
         wiring.verified(ICredentialSource, Conforming(Lacking()), "credential source")
     with pytest.raises(StartError):
-        wiring.given_location(Conforming(object()))
+        wiring.verified(ILocationStore, Conforming(object()), "location store")
 
 
 def test_a_state_directory(tmp_path: Path) -> None:
@@ -114,63 +105,6 @@ def test_a_state_directory(tmp_path: Path) -> None:
     for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StartError, match="--state"):
             wiring.make_state_directory(wrong)
-
-
-def test_the_location_store_in_memory(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path / "none", location=LocationChoice("memory"))
-    store = wiring.location_store(settings, Clock(), NOW)
-    assert ILocationStore.providedBy(store)
-    assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.parametrize(
-    "choice", [LocationChoice(), LocationChoice("sqlite", Path("elsewhere.sqlite"), "power")]
-)
-def test_the_location_store_in_a_file(
-    choice: LocationChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    calls: Any = Calls()
-    store: Any = wiring.location_store(Settings(state=tmp_path, location=choice), calls, NOW)
-    assert store.durability == choice.durability
-    assert Path(store.path).exists()
-    with pytest.raises(StartError, match="--location"):
-        wiring.location_store(Settings(state=tmp_path, location=choice), calls, NOW)
-    calls.result(store.close())
-
-
-def test_accounts_are_claimed_for_the_realm(tmp_path: Path) -> None:
-    accounts = Accounts(tmp_path, entropy=entropy, clock=Clock().seconds)
-    accounts.add(parse_account("bob@example.com"), "zanzibar")
-    accounts.close()
-    for realm in ("Biloxi", "Biloxi", None):
-        accounts = wiring.open_accounts(Settings(state=tmp_path, realm=realm), entropy, Clock().seconds)
-        assert accounts.secret("bob", realm or "example.com", "MD5") is not None
-        accounts.close()
-
-
-def test_accounts_that_cannot_be_used(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path)
-    wiring.open_accounts(settings, entropy, Clock().seconds).close()
-    connection = sqlite3.connect(tmp_path / "accounts.sqlite")
-    connection.execute("DROP TABLE realm")
-    connection.close()
-    with pytest.raises(StartError, match=r"accounts: .*realm"):
-        wiring.open_accounts(settings, entropy, Clock().seconds)
-
-
-def test_the_authenticator(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path)
-    made = wiring.make_authenticator(settings, Good(), entropy, Clock().seconds)
-    assert IAuthenticator.providedBy(made)
-    with pytest.raises(StartError, match="credential source"):
-        wiring.make_authenticator(settings, Whole(), entropy, Clock().seconds)
-
-
-def test_userhash_needs_a_source_that_knows_it(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path, digest=DigestSettings(userhash=True))
-    with pytest.raises(StartError, match="userhash"):
-        wiring.make_authenticator(settings, Good(), entropy, Clock().seconds)
 
 
 def test_a_certificate_is_made_once(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from sipframe.auth import digest
 from sipframe.auth.account_file import FILE_NAME, AccountsError, open_accounts, transaction
 from sipframe.auth.sealing import Seal
 from sipframe.auth.userhash import IUserhashSource
-from sipframe.interfaces import ICredentialSource
+from sipframe.interfaces import ICloseable, ICredentialSource
 from sipframe.message import MessageError, SipURI, aor_of, parse_uri
 from sipframe.verdicts import Secret
 
@@ -64,7 +64,7 @@ def parse_account(text: str) -> Account:
     return Account(name, aor_of(uri).removeprefix("sip:"))
 
 
-@implementer(ICredentialSource, IUserhashSource)
+@implementer(ICredentialSource, IUserhashSource, ICloseable)
 class Accounts:
     """The accounts in ``directory``, which must exist. Not for use by several threads.
 

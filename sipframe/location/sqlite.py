@@ -25,7 +25,7 @@ from typing import Final, Literal
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sipframe.interfaces import ILocationStore
+from sipframe.interfaces import ICloseable, ILocationStore
 from sipframe.location.errors import LocationError, LocationOverloaded
 from sipframe.location.rows import Row, Rows, read, row_of
 from sipframe.location.schema import open_database
@@ -54,7 +54,7 @@ class _Group:
         return [(aor, Rows(len(before[aor]) - 1, rows)) for aor, rows in self.rows.items()]
 
 
-@implementer(ILocationStore)
+@implementer(ILocationStore, ICloseable)
 class SQLiteStore:
     """Bindings in memory and, before anyone is told, in the database at ``path``.
 

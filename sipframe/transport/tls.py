@@ -18,7 +18,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-__all__ = ["CIPHERS", "CertificateFiles", "TLSError", "TLSIdentity", "TLSSettings"]
+__all__ = [
+    "CIPHERS",
+    "CertificateFiles",
+    "TLSError",
+    "TLSIdentity",
+    "TLSSettings",
+    "load_authorities",
+    "load_chain",
+    "stamp_of",
+]
 
 _log = Logger()
 
@@ -92,6 +101,13 @@ class TLSIdentity:
         _log.info("TLS files taken into use: {files}", files=", ".join(str(path) for path in self._paths()))
         return True
 
+    def use(self, settings: TLSSettings) -> None:
+        """Take other files into use. Raises TLSError, and then the old ones stay."""
+        context = _build(settings)
+        self._settings = settings
+        self._context = context
+        self._seen = self._stamp()
+
     def watch(self, clock: IReactorTime, every: float = 10.0) -> None:
         """Look at the files ``every`` so many seconds, and reload them once they have changed and are still."""
         if self._polling is None:
@@ -122,10 +138,11 @@ class TLSIdentity:
         return paths
 
     def _stamp(self) -> tuple[object, ...]:
-        return tuple(_stamp_of(path) for path in self._paths())
+        return tuple(stamp_of(path) for path in self._paths())
 
 
-def _stamp_of(path: Path) -> tuple[int, int, int] | None:
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes when the file does; None when there is none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -153,6 +170,16 @@ def _context(settings: TLSSettings, files: CertificateFiles) -> ssl.SSLContext:
         context.set_ciphers(settings.ciphers)
     except ssl.SSLError:
         raise TLSError(f"ciphers: OpenSSL knows none of {settings.ciphers!r}") from None
+    load_chain(context, files)
+    if settings.client_ca is not None:
+        load_authorities(context, settings.client_ca)
+        required = settings.client_certificates == "required"
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    return context
+
+
+def load_chain(context: ssl.SSLContext, files: CertificateFiles) -> None:
+    """Have ``context`` show this certificate. Raises TLSError."""
     for path in (files.certificate, files.private_key):
         _readable(path)
     try:
@@ -160,15 +187,15 @@ def _context(settings: TLSSettings, files: CertificateFiles) -> ssl.SSLContext:
         context.load_cert_chain(files.certificate, files.private_key, password=lambda: "")
     except (ssl.SSLError, ValueError) as error:
         raise TLSError(f"{_culprit(files)}: {_reason(error)}") from None
-    if settings.client_ca is not None:
-        _readable(settings.client_ca)
-        try:
-            context.load_verify_locations(settings.client_ca)
-        except ssl.SSLError as error:
-            raise TLSError(f"{settings.client_ca}: {_reason(error)}") from None
-        required = settings.client_certificates == "required"
-        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-    return context
+
+
+def load_authorities(context: ssl.SSLContext, path: Path) -> None:
+    """Have ``context`` believe these authorities. Raises TLSError."""
+    _readable(path)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise TLSError(f"{path}: {_reason(error)}") from None
 
 
 def _readable(path: Path) -> None:

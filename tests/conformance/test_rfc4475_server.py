@@ -19,9 +19,10 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from sipframe.config import LocationChoice, Settings
+from sipframe.config import Settings
 from sipframe.interfaces import ICredentialSource
 from sipframe.message import Request, Response, parse_message
+from sipframe.plugging import Choice
 from sipframe.service import SIPService
 from sipframe.transport import ListenAddress
 from sipframe.verdicts import Secret
@@ -217,7 +218,7 @@ class EscapedNulls(TestCase):
 
         listen = ListenAddress.parse("udp:0:interface=127.0.0.1")
         settings = Settings(
-            state=self.state, listen=(listen,), domains=("example.com",), location=LocationChoice("memory")
+            state=self.state, listen=(listen,), domains=("example.com",), location=Choice("memory")
         )
         service = SIPService(settings, reactor=reactor, credentials=Null())
         service.startService()
