@@ -71,8 +71,11 @@ class IAuthenticator(Interface):
     def authenticate(request: Request, flow: IFlow) -> object:
         """Decide who sent ``request``; called once for each request that needs an identity, never for ACK or CANCEL.
 
-        Return :class:`~sipframe.verdicts.Accepted`, :class:`~sipframe.verdicts.Challenge` or
-        :class:`~sipframe.verdicts.Rejected`. Anything else is a bug of the plug-in and is answered 500.
+        Return :class:`~sipframe.verdicts.Accepted`, :class:`~sipframe.verdicts.Challenge`,
+        :class:`~sipframe.verdicts.Rejected`, or :class:`~sipframe.verdicts.Abstained` when this request is none of its
+        business. Several are asked in their order: Accepted and Rejected end that, and what was challenged by the end
+        goes out in one answer; where everybody abstained it is 403 (:class:`sipframe.auth.chain.Chain`). Anything else
+        is a bug of the plug-in and is answered 500.
         """
 
 

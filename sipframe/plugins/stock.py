@@ -15,6 +15,18 @@ digest = Plugin(
     "sipframe.auth.stock.digest",
     "Digest (RFC 7616, RFC 8760) against the credential sources.",
 )
+certificate = Plugin(
+    IAuthenticator,
+    "certificate",
+    "sipframe.auth.certificate.certificate",
+    "TLS client certificates (RFC 5922); with --client-ca.",
+)
+trusted = Plugin(
+    IAuthenticator,
+    "trusted",
+    "sipframe.auth.trusted.trusted",
+    "Requests from given networks are believed without proof.",
+)
 memory = Plugin(
     ILocationStore, "memory", "sipframe.location.stock.memory", "Bindings in memory, gone with the process."
 )
