@@ -7,7 +7,7 @@ line has nothing but text. What is wrong is a ValueError that says what would be
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -41,12 +41,18 @@ class Argument(NamedTuple):
 
 def from_text(wanted: Any, text: str, base: Path | None = None) -> Any:
     """``text`` as a value of type ``wanted``; a relative path begins at ``base``. Raises ValueError."""
+    return _first(wanted, text, base, _from_text)
+
+
+def _first(wanted: Any, given: Any, base: Path | None, read: Callable[[Any, Any, Path | None], Any]) -> Any:
+    words = ""
     for one in _alternatives(wanted):
         try:
-            return _from_text(one, text, base)
-        except ValueError:
-            continue
-    raise ValueError(f"{text!r} is not {describe(wanted)}")
+            return read(one, given, base)
+        except ValueError as error:
+            if hasattr(one, "parse") and isinstance(given, str):
+                words = str(error)  # the type knows better what is wrong
+    raise ValueError(words or f"{given!r} is not {describe(wanted)}")
 
 
 def _from_text(wanted: Any, text: str, base: Path | None) -> Any:
@@ -64,12 +70,7 @@ def _from_text(wanted: Any, text: str, base: Path | None) -> Any:
 
 def from_toml(wanted: Any, given: Any, base: Path | None = None) -> Any:
     """``given``, a value that ``tomllib`` made, as one of type ``wanted``. Raises ValueError."""
-    for one in _alternatives(wanted):
-        try:
-            return _from_toml(one, given, base)
-        except ValueError:
-            continue
-    raise ValueError(f"{given!r} is not {describe(wanted)}")
+    return _first(wanted, given, base, _from_toml)
 
 
 def _from_toml(wanted: Any, given: Any, base: Path | None) -> Any:
@@ -97,11 +98,16 @@ def _from_either(wanted: Any, given: Any, base: Path | None) -> Any:
         if not isinstance(given, str | Path) or not str(given):
             raise ValueError
         return Path(given) if base is None else base / given
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(given, Mapping):
+            raise ValueError
+        part = get_args(wanted)[1]
+        return {key: from_toml(part, value, base) for key, value in given.items()}
     if wanted is type(None):
         if given is not None:
             raise ValueError
         return None
-    if wanted is Any or isinstance(given, wanted if origin is None else origin):
+    if wanted is Any or isinstance(given, wanted):
         return given
     parse = getattr(wanted, "parse", None)
     if parse is None or not isinstance(given, str):

@@ -98,12 +98,11 @@ class _Reading:
         if wanted is Choice:
             return self._choice(value, place)
         if get_origin(wanted) is tuple:
+            if not isinstance(value, list):
+                self._mistake(place, f"{value!r} is not a list")
+                return None
             part = get_args(wanted)[0]
-            if part is Choice or attrs.has(part):
-                if not isinstance(value, list):
-                    self._mistake(place, f"{value!r} is not a list")
-                    return None
-                return tuple([self._value(part, one, f"{place}[{i}]") for i, one in enumerate(value)])
+            return tuple([self._value(part, one, f"{place}[{i}]") for i, one in enumerate(value)])
         if isinstance(wanted, type) and isinstance(value, dict) and _fields(wanted):
             return self.settings(wanted, value, place, {})
         if isinstance(wanted, type) and _fields(wanted) and not hasattr(wanted, "parse"):

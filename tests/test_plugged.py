@@ -126,11 +126,11 @@ def test_accounts_are_claimed_for_the_realm(tmp_path: Path) -> None:
     for realm in ("Biloxi", "Biloxi", None):
         made = plugged(memory(tmp_path, realm=realm))
         assert made.source.secret("bob", realm or "example.com", "MD5") is not None
-        made.close()
+        _ = made.close()
 
 
 def test_accounts_that_cannot_be_used(tmp_path: Path) -> None:
-    plugged(memory(tmp_path)).close()
+    _ = plugged(memory(tmp_path)).close()
     connection = sqlite3.connect(tmp_path / "accounts.sqlite")
     connection.execute("DROP TABLE realm")
     connection.close()
@@ -163,9 +163,9 @@ def test_a_renewal_keeps_what_is_as_before(tmp_path: Path, notes: tuple[str, lis
     assert second.policies[0] is first.policies[1]
     assert (second.location, second.authenticator) == (first.location, first.authenticator)
     assert written == ["made a", "made b", "made c"]
-    first.close(second)
+    _ = first.close(second)
     assert written[3:] == ["closed a"]
-    second.close()
+    _ = second.close()
     assert sorted(written[4:]) == ["closed b", "closed c"]
 
 
@@ -191,5 +191,5 @@ def test_authenticators_go_with_their_sources(tmp_path: Path) -> None:
 def test_parts_are_closed_with_the_whole(tmp_path: Path, notes: tuple[str, list[str]]) -> None:
     key, written = notes
     made = plugged(memory(tmp_path, policies=noting(key, "whole", part=f"{HERE}.Noting:key={key}:name=part")))
-    made.close()
+    _ = made.close()
     assert written == ["made whole", "made part", "closed whole", "closed part"]
