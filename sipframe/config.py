@@ -146,5 +146,8 @@ class Settings:
     """How often certificate files are looked at for changes."""
     most_waiting: int = attrs.field(default=32, validator=_positive)
     """REGISTERs for one AOR that may wait for the one before them."""
+    admin: bool | Path | None = None
+    """The socket that ``sipframe why`` asks by: True is ``admin.sock`` in ``state``, a path is there, False is none.
+    None is False in an embedded server, and True in one that has the process to itself."""
     log_level: Literal["info", "debug"] = attrs.field(default="info", validator=_log_level)
     """``debug`` writes every event to the log, and so every registration and refusal."""

@@ -36,6 +36,8 @@ class ServedProcess(SIPService):
     what the process prints: why it cannot start is then for twistd to tell, in the process that was typed.
     """
 
+    admin_unless_set = True
+
     def __init__(
         self,
         settings: Settings,

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from types import CoroutineType
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from twisted.application.service import Service
@@ -22,7 +23,10 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from sipframe import wiring
+from sipframe.admin.protocol import SOCKET_NAME
+from sipframe.admin.server import AdminServer
 from sipframe.config import Settings
+from sipframe.decisions import Decisions
 from sipframe.events import Events
 from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.message import MessageError, Request, Response
@@ -91,6 +95,9 @@ class SIPService(Service):
     a plug-in is not what it should be.
     """
 
+    admin_unless_set: ClassVar[bool] = False
+    """Whether there is an admin socket when the settings leave it open."""
+
     def __init__(
         self,
         settings: Settings,
@@ -106,6 +113,7 @@ class SIPService(Service):
         self.settings = settings
         self.events = Events()
         self.counters = TransportCounters()
+        self.decisions = Decisions()
         self._reactor = reactor
         self._given = Given(
             credentials=credentials, authenticator=authenticator, location=location, policies=tuple(policies)
@@ -188,6 +196,18 @@ class SIPService(Service):
         running.expiry = LoopingCall(_expire, plugged.location, self._wall_clock)
         running.expiry.clock = reactor
         _ = running.expiry.start(settings.expire_every, now=False)
+        socket = self._admin_socket()
+        if socket is not None:
+            admin = AdminServer(self, socket, reactor, wall_clock=self._wall_clock)
+            admin.start()
+            running.admin = admin
+
+    def _admin_socket(self) -> Path | None:
+        admin = self.settings.admin
+        if isinstance(admin, Path):
+            return admin
+        wanted = self.admin_unless_set if admin is None else admin
+        return self.settings.state / SOCKET_NAME if wanted else None
 
     def _surroundings(self, plug_in: PlugIn, credentials: Callable[[], ICredentialSource]) -> Surroundings:
         settings = self.settings
@@ -214,6 +234,7 @@ class SIPService(Service):
             yield self._abandoned
             return
         deadline = self.settings.stop_deadline
+        yield running.stop_admin()
         yield running.listeners.stop_accepting()
         assert running.layer is not None
         until = self._reactor.seconds() + deadline
@@ -295,6 +316,10 @@ class _Running:
         self.registrar: Registrar | None = None
         self.ground: Ground | None = None
         self.retired: list[tuple[IDelayedCall, Callable[[], None]]] = []
+        self.admin: AdminServer | None = None
+
+    def stop_admin(self) -> Deferred[None]:
+        return succeed(None) if self.admin is None else self.admin.stop()
 
     def take(self, plugged: Plugged, settings: Settings) -> None:
         """Ask ``plugged`` from now on."""
@@ -338,7 +363,7 @@ class _Running:
     def abandon(self) -> Deferred[Any]:
         """The start has failed: close what is open. Fires when it is."""
         self.end_timers()
-        closing: list[Deferred[Any]] = [self.close_plug_ins()]
+        closing: list[Deferred[Any]] = [self.stop_admin(), self.close_plug_ins()]
         if self.listeners is not None:
             closing.append(self.listeners.close(0))
         return DeferredList(closing, consumeErrors=True)

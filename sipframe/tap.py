@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,6 +59,7 @@ class Options(usage.Options):
         ["t1", None, None, "RFC 3261's T1, the round-trip time estimate, in seconds [default: 0.5]"],
         ["plugin-deadline", None, None, "Seconds that a plug-in may take for one answer [default: 5.0]"],
         ["stop-deadline", None, None, "Seconds that a stop waits for requests that wait [default: 5.0]"],
+        ["admin", None, None, "Socket for 'sipframe why': yes (admin.sock in --state), no, or a path [default: yes]"],
         ["log-level", None, None, "info, or debug: every registration and refusal as well [default: info]"],
     ]  # fmt: skip
 
@@ -178,6 +180,8 @@ class Options(usage.Options):
         for name in ("realm", "log-level"):
             if self[name] is not None:
                 given[name.replace("-", "_")] = self[name]
+        if self["admin"] is not None:
+            given["admin"] = _checked("admin", partial(from_text, bool | Path), self["admin"])
         for name in ("plugin-deadline", "stop-deadline"):
             if self[name] is not None:
                 given[name.replace("-", "_")] = self._number(name, float)
