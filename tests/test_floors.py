@@ -22,6 +22,7 @@ IMPURE_CALLS = (
     "date.today",
 )
 MAY_ASK_FOR_THE_REACTOR = ("tap", "cli")
+PLUGINS_THAT_WAIT = modules("auth/sources")  # they reach files, servers and databases: reactor and clock are arguments
 
 
 def is_within(name: str, module: str) -> bool:
@@ -48,7 +49,10 @@ def impurities(source: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize("path", modules(*PURE_ROOMS), ids=name_of)
 def test_pure_rooms_know_no_socket_no_clock_and_no_chance(path: Path) -> None:
-    assert impurities(parse(path)) == []
+    found = impurities(parse(path))
+    if path in PLUGINS_THAT_WAIT:
+        found = [one for one in found if " imports twisted.internet" not in one]
+    assert found == []
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_nothing_is_imported_that_is_not_installed() -> None:
         "cryptography",
         "OpenSSL",
         "service_identity",
+        "treq",  # the extra http
         "twisted",
         "zope",
         "sipframe",

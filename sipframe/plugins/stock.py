@@ -9,6 +9,37 @@ accounts = Plugin(
     "sipframe.auth.stock.accounts",
     "The accounts of 'sipframe user', in the state directory or in another one.",
 )
+htdigest = Plugin(
+    ICredentialSource,
+    "htdigest",
+    "sipframe.auth.sources.htdigest.source",
+    "A file of Apache's htdigest, MD5 and SHA-256; read again when it changes.",
+)
+toml = Plugin(
+    ICredentialSource,
+    "toml",
+    "sipframe.auth.sources.toml.source",
+    "A TOML file of names and passwords or HA1, read again when it changes; or a table.",
+)
+http = Plugin(
+    ICredentialSource,
+    "http",
+    "sipframe.auth.sources.http.source",
+    "A web server that is asked with a POST of JSON for each look-up.",
+    extra="http",
+)
+sql = Plugin(
+    ICredentialSource,
+    "sql",
+    "sipframe.auth.sources.sql.source",
+    "A query of yours over any DB-API module, such as sqlite3 or psycopg.",
+)
+cred = Plugin(
+    ICredentialSource,
+    "cred",
+    "sipframe.auth.sources.cred.source",
+    "A checker of twisted.cred that knows the passwords.",
+)
 digest = Plugin(
     IAuthenticator,
     "digest",
