@@ -45,6 +45,18 @@ class Domains:
             return aor_of(uri)
         return aor_of(uri._replace(host=f"[{domain}]" if ":" in domain else domain))
 
+    def aor_asked(self, uri: SipURI, to: SipURI) -> str:
+        """The AOR that a REGISTER is about: the one in To, canonical.
+
+        Empty when it is not served, or not valid for the domain in the Request-URI (RFC 3261 10.3 step 5).
+        """
+        if uri.host != to.host and self.domain_of(uri.host) not in (
+            None,  # the address that the request came in on stands for every domain
+            self.domain_of(to.host),
+        ):
+            return ""
+        return self.aor_of(to) or ""
+
 
 def _plain(host: str) -> str:
     return host.strip("[]").rstrip(".").lower()

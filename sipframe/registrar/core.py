@@ -153,19 +153,10 @@ class Registrar:
             self._refuse(transaction, request, Rejected(404, "Domain not served here"), proven=False)
             return
         asked = registration_of(request, flow_text(flow), self._most_asked)
-        attempt = _Attempt(transaction, self._aor(uri, to), asked, self._terms)
+        attempt = _Attempt(transaction, self._domains.aor_asked(uri, to), asked, self._terms)
         self._seam.ask(
             self._authenticator.authenticate, (request, flow), attempt, self._authenticated, self._failed
         )
-
-    def _aor(self, uri: SipURI, to: SipURI) -> str:
-        """The AOR in To; empty when it is not valid for the domain in the Request-URI (RFC 3261 10.3 step 5)."""
-        if uri.host != to.host and self._domains.domain_of(uri.host) not in (
-            None,  # the address that the request came in on stands for every domain
-            self._domains.domain_of(to.host),
-        ):
-            return ""
-        return self._domains.aor_of(to) or ""
 
     def _authenticated(self, attempt: _Attempt, verdict: object) -> None:
         # RFC 3261 10.3 step 3
