@@ -7,7 +7,7 @@ cannot be had.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,23 +36,30 @@ class BrokenOff(Exception):
     """The answer has no end: the server has stopped, or it takes too long."""
 
 
-def ask(path: Path, command: str, *, patience: float = 30.0, **fields: object) -> Iterator[tuple[str, Any]]:
+def ask(
+    path: Path, command: str, fields: Mapping[str, object] | None = None, *, patience: float = 30.0
+) -> Iterator[tuple[str, Any]]:
     """Ask the server at ``path``; yield key and value of each line, ``end`` included.
 
-    It waits ``patience`` seconds for the next line, after ``live`` for ever. The connection ends with the iterator.
-    Raises NoServer, Refused, BrokenOff.
+    It waits ``patience`` seconds for the next line. After ``live`` it waits for ever, and ends when the server stops.
+    The connection ends with the iterator. Raises NoServer, Refused, BrokenOff.
     """
+    watching = False
     with _connected(path, patience) as connection:
         try:
-            connection.sendall(encoded({"version": VERSION, "command": command, **fields}))
+            connection.sendall(encoded({"version": VERSION, "command": command, **(fields or {})}))
         except ConnectionError:
             pass  # it does not want to read; what it said is still there
         with connection.makefile("rb") as lines:
             while True:
-                key, value = _entry(_line(lines))
+                line = _line(lines)
+                if watching and not line:
+                    return
+                key, value = _entry(line)
                 if key == "error":
                     raise Refused(str(value.get("kind")), str(value.get("text")))
                 if key == "live":
+                    watching = True
                     connection.settimeout(None)
                 yield key, value
                 if key == "end":
@@ -88,12 +95,12 @@ def _line(lines: Any) -> bytes:
         raise BrokenOff("the server takes too long to answer") from None
     except ConnectionError:
         line = b""
-    if not line.endswith(b"\n"):
-        raise BrokenOff("the server broke off before the end of its answer")
     return line
 
 
 def _entry(line: bytes) -> tuple[str, Any]:
+    if not line.endswith(b"\n"):
+        raise BrokenOff("the server broke off before the end of its answer")
     try:
         [(key, value)] = decoded(line).items()
     except ValueError:

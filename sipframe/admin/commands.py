@@ -132,12 +132,12 @@ def _aors(served: Served, text: str) -> frozenset[str]:
     try:
         uri = parse_uri(text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}")
     except MessageError:
-        return frozenset((text,))
+        return frozenset((text,)) - {""}  # which is what answers about nobody have
     if not isinstance(uri, SipURI):
         return frozenset((text,))
     settings = served.settings
     ours = Domains(settings.domains, settings.aliases).aor_of(uri)
-    return frozenset({text, aor_of(uri), ours or text})
+    return frozenset({text, aor_of(uri), ours or text}) - {""}
 
 
 async def _bindings(served: Served, asked: Item, now: float) -> Answer:

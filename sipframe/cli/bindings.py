@@ -1,6 +1,7 @@
-"""``sipframe bindings``: what the location store holds, read beside the server that serves from it.
+"""``sipframe bindings``: who is registered, and where: from a running server, or from the file it served from.
 
-Rules: nothing is changed and nobody is kept waiting. What has expired is not listed, as SIP would not show it.
+Rules: nothing is changed and nobody is kept waiting. A server that answers at its admin socket is asked, whatever store
+it has; else the SQLite file is read. What has expired is not listed, as SIP would not show it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sipframe.cli.asking import add_server_options, aor_argument, socket_of
 from sipframe.cli.command import CommandError, Commands
-from sipframe.cli.state import default_state_directory
 from sipframe.cli.terminal import cells, duration, visible
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_FILE_NAME: Final = "location.sqlite"
 _HEADINGS: Final = ("AOR", "CONTACT", "EXPIRES IN", "CALL-ID/CSEQ", "FLOW")
 
 
@@ -32,55 +32,34 @@ def register(commands: Commands) -> None:
     """Add ``bindings``."""
     parser = commands.add_parser("bindings", help="list who is registered, and where")
     parser.description = (
-        "Lists the bindings in a server's SQLite location store, while it runs or while it does not."
+        "Lists the bindings of a server that runs, or those in its SQLite location store while it does not."
     )
     parser.add_argument(
-        "aor", metavar="AOR", nargs="?", type=_aor, help="sip:NAME@DOMAIN, or NAME@DOMAIN (default: all)"
+        "aor",
+        metavar="AOR",
+        nargs="?",
+        type=aor_argument,
+        help="sip:NAME@DOMAIN, or NAME@DOMAIN (default: all)",
     )
-    parser.add_argument(
-        "--state",
-        metavar="DIRECTORY",
-        type=Path,
-        default=default_state_directory(),
-        help="the server's state directory (default: %(default)s)",
-    )
+    add_server_options(parser)
     parser.add_argument(
         "--location",
         metavar="FILE",
         type=Path,
-        help=f"the database (default: {_FILE_NAME} in the state directory)",
+        help="read this database, and ask no server (default: the one in the state directory)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with all that is stored")
     parser.set_defaults(run=_bindings)
 
 
-def _aor(text: str) -> str:
-    from sipframe.message import MessageError, SipURI, aor_of, parse_uri
-
-    try:
-        uri = parse_uri(text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}")
-    except MessageError as error:
-        raise argparse.ArgumentTypeError(f"{text!a}: {error.reason}") from None
-    if not isinstance(uri, SipURI):
-        raise argparse.ArgumentTypeError(f"{text!a} is no SIP URI")
-    return aor_of(uri)
-
-
 def _bindings(arguments: argparse.Namespace) -> int:
-    from sipframe.location import LocationError, stored
-
-    path = arguments.location or arguments.state / _FILE_NAME
-    try:
-        found = stored(str(path))
-    except LocationError as error:
-        raise CommandError(str(error)) from None
     now = time.time()
-    listed = [
-        (aor, binding)
-        for aor in (sorted(found) if arguments.aor is None else [arguments.aor])
-        for binding in found.get(aor, ())
-        if binding.expires_at > now
-    ]
+    found = None if arguments.location is not None else _served(arguments)
+    if found is None:
+        found = _stored(arguments)
+    listed = sorted(
+        [(aor, binding) for aor, binding in found if binding.expires_at > now], key=lambda one: one[0]
+    )
     if arguments.json:
         for aor, binding in listed:
             print(_json(aor, binding, now))
@@ -91,6 +70,42 @@ def _bindings(arguments: argparse.Namespace) -> int:
         for line in _table(listed, now, ascii_only):
             print(line)
     return 0
+
+
+def _served(arguments: argparse.Namespace) -> Listed | None:
+    """What a running server has; None when none answers."""
+    from sipframe.admin.client import BrokenOff, NoServer, Refused, ask
+    from sipframe.verdicts import Binding
+
+    try:
+        lines = ask(socket_of(arguments), "bindings", {"aor": arguments.aor})
+        items = [value for key, value in lines if key == "item"]
+        return [(item.pop("aor"), Binding(**{**item, "path": tuple(item["path"])})) for item in items]
+    except NoServer as error:
+        if arguments.socket is not None:
+            raise CommandError(f"no server answers: {visible(str(error))}", code=2) from None
+        return None
+    except (Refused, BrokenOff) as error:
+        raise CommandError(visible(str(error)), code=2) from None
+    except (TypeError, KeyError):
+        raise CommandError("the server is of another version", code=2) from None
+
+
+def _stored(arguments: argparse.Namespace) -> Listed:
+    from sipframe.location import LocationError, stored
+    from sipframe.location.stock import FILE_NAME
+
+    path = arguments.location or arguments.state / FILE_NAME
+    try:
+        found = stored(str(path))
+    except LocationError as error:
+        raise CommandError(str(error)) from None
+    return [
+        (aor, binding)
+        for aor, bindings in found.items()
+        if arguments.aor in (None, aor)
+        for binding in bindings
+    ]
 
 
 def _json(aor: str, binding: Binding, now: float) -> str:

@@ -9,7 +9,11 @@ __all__ = ["CommandError", "Commands"]
 
 
 class CommandError(Exception):
-    """Ends the command with exit code 1; its text is the one line that is printed."""
+    """Ends the command with exit code ``code``; its text is the one line that is printed."""
+
+    def __init__(self, text: str, *, code: int = 1) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Commands(Protocol):

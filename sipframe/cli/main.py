@@ -1,7 +1,8 @@
 """``sipframe COMMAND``: finds the command and turns its failures into one line and an exit code.
 
-Rules: exit code 0 when it is done, 1 when it could not be done, 2 when the command line is wrong. A command is a
-module with a ``register`` function, listed in :data:`COMMANDS`; it imports what is slow when it runs.
+Rules: exit code 0 when it is done, 1 when it could not be done, 2 when the command line is wrong or no server answers
+that has to. A command is a module with a ``register`` function, listed in :data:`COMMANDS`; it imports what is slow
+when it runs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sipframe import __version__
-from sipframe.cli import bindings, register, user
+from sipframe.cli import bindings, counters, register, user, why
 from sipframe.cli.command import CommandError, Commands
 
 __all__ = ["COMMANDS", "main"]
@@ -22,6 +23,8 @@ COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
     user.register,
     bindings.register,
     register.register,
+    why.register,
+    counters.register,
 )
 """Each adds its parser, whose default ``run`` takes the parsed arguments and returns the exit code."""
 
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CommandError as error:
         print(f"sipframe: {error}", file=sys.stderr)
-        return 1
+        return error.code
     except KeyboardInterrupt:
         print("sipframe: interrupted", file=sys.stderr)
         return 1
