@@ -11,7 +11,7 @@ import pytest
 
 from tests.tree import ROOT, imports, modules, name_of, parse
 
-PURE_ROOMS = ("message", "transaction", "registrar", "proxy", "auth", "uas")
+PURE_ROOMS = ("message", "transaction", "registrar", "proxy", "auth", "roads", "sending", "uac", "uas")
 IMPURE_MODULES = ("twisted.internet", "socket", "time", "random", "secrets", "select", "selectors", "asyncio")
 IMPURE_CALLS = (
     "os.urandom",

@@ -25,6 +25,10 @@ class TransportCounters:
     stun_ignored: int = 0
     """STUN that is no sound request."""
     connections_accepted: int = 0
+    connections_made: int = 0
+    """Connections that we have opened and could use."""
+    connections_failed: int = 0
+    """Connections of ours that came to nothing."""
     refused_over_limit: int = 0
     """Connections closed at once because there were too many."""
     handshake_failures: int = 0

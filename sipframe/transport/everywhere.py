@@ -41,6 +41,7 @@ class EverywherePort(DatagramPort):
     def __init__(self, port: int, endpoint: UDPEndpoint, interface: str, reactor: object) -> None:
         DatagramPort.__init__(self, port, endpoint, interface, reactor)
         self._by_address: dict[bytes, UDPEndpoint] = {}
+        endpoint.elsewhere = self._at
 
     def createInternetSocket(self) -> socket.socket:
         """Make the socket."""
@@ -76,6 +77,10 @@ class EverywherePort(DatagramPort):
             endpoint.datagramReceived(datagram, source)
             if not self.connected:
                 return
+
+    def _at(self, host: str) -> UDPEndpoint:
+        ours = socket.inet_pton(self.addressFamily, host.partition("%")[0])
+        return self._by_address.get(ours) or self._endpoint_for(ours)
 
     def _endpoint_for(self, ours: bytes) -> UDPEndpoint:
         if len(ours) == 4:

@@ -41,6 +41,16 @@ class TransportLimits:
     """How long a connection that is being closed may take to receive what is still queued."""
     queued: int = attrs.field(default=65_536, validator=_positive)
     """What may be queued to a peer that does not read, once the socket and the 64 KiB of Twisted's buffer are full."""
+    connect: float = attrs.field(default=10.0, validator=_positive)
+    """From the beginning of a connection of ours to its being there; TLS has ``handshake`` more."""
+    outgoing: int = attrs.field(default=5_000, validator=_positive)
+    """Connections that we have made or are making; they count as ``connections`` too."""
+    outgoing_idle: float = attrs.field(default=300.0, validator=_positive)
+    """Silence of the peer on a connection that we have made, before it is closed."""
+    waiting_to_connect: int = attrs.field(default=10_000, validator=_positive)
+    """Requests that may wait for connections of ours, in all."""
+    udp_request: int = attrs.field(default=1_300, validator=_positive)
+    """A request with more octets goes by TCP where the target lets us choose (RFC 3261 18.1.1)."""
     message_sizes: Limits = DEFAULT_LIMITS
     """How large one message may be."""
     udp_receive_buffer: int = attrs.field(default=4_194_304, validator=_positive)

@@ -95,6 +95,8 @@ class Listening(NamedTuple):
     """``UDP``, ``TCP`` or ``TLS``."""
     local: Address
     port: IListeningPort
+    endpoint: UDPEndpoint | None = None
+    """What speaks UDP through it."""
 
 
 class Listeners:
@@ -111,14 +113,14 @@ class Listeners:
     def listen(self, address: ListenAddress) -> Listening:
         """Open one more. Raises :class:`twisted.internet.error.CannotListenError`; ValueError for TLS without
         certificates."""
-        port = self._udp(address) if address.transport == "udp" else self._stream(address)
+        endpoint = UDPEndpoint(self._ground) if address.transport == "udp" else None
+        port = self._stream(address) if endpoint is None else self._udp(address, endpoint)
         host = cast(Any, port.getHost())
-        made = Listening(address.transport.upper(), Address(host.host, host.port), port)
+        made = Listening(address.transport.upper(), Address(host.host, host.port), port, endpoint)
         self.open.append(made)
         return made
 
-    def _udp(self, address: ListenAddress) -> IListeningPort:
-        endpoint = UDPEndpoint(self._ground)
+    def _udp(self, address: ListenAddress, endpoint: UDPEndpoint) -> IListeningPort:
         if not self._direct:
             port: IListeningPort = self._reactor.listenUDP(
                 address.port, endpoint, address.interface, LARGEST_DATAGRAM

@@ -20,6 +20,7 @@ from sipframe.transport.deadlines import Deadlines
 from sipframe.transport.limits import ConnectionCount, TransportLimits
 
 if TYPE_CHECKING:
+    from sipframe.transport.flow import StreamFlow
     from sipframe.transport.stream import StreamProtocol
 
 __all__ = ["Ground", "Sink"]
@@ -64,6 +65,8 @@ class Ground:
     )
     streams: set[StreamProtocol] = attrs.field(factory=set)
     """Every connection there is."""
+    flows: dict[int, StreamFlow] = attrs.field(factory=dict)
+    """Their flows, by serial."""
     when_empty: list[Callable[[], object]] = attrs.field(factory=list)
     """Called, once each, when the last connection has gone."""
 

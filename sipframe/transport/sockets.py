@@ -12,8 +12,9 @@ import socket
 from typing import Final
 
 from twisted.internet import tcp
+from twisted.internet.interfaces import ITCPTransport, ITransport
 
-__all__ = ["BACKLOG", "DirectPort", "DirectServer"]
+__all__ = ["BACKLOG", "DirectPort", "DirectServer", "promptly"]
 
 BACKLOG: Final = 1024
 """Connections that the kernel completes before we accept them."""
@@ -66,3 +67,10 @@ class DirectPort(tcp.Port):
         if self.addressFamily == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         return made
+
+
+def promptly(transport: ITransport) -> None:
+    """Have a connection of ours send at once, and notice a peer that is gone, as accepted ones do."""
+    if ITCPTransport.providedBy(transport):
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)

@@ -61,6 +61,7 @@ class StreamProtocol:
         "_framer",
         "_ground",
         "_heard",
+        "_idle",
         "_peer",
         "_queued",
         "_secure",
@@ -81,6 +82,7 @@ class StreamProtocol:
         self._framer: StreamFramer | None = None
         self._heard = self._since = _NEVER
         self._stuck = self._shown = False
+        self._idle = ground.limits.idle
         self._queued = 0
         self.slot = 0
         self.factory: object = None
@@ -94,7 +96,6 @@ class StreamProtocol:
         host, peer = stream.getHost(), stream.getPeer()
         self._peer = peer.host
         ground.connections.opened(peer.host)
-        ground.counters.connections_accepted += 1
         ground.streams.add(self)
         self.flow = StreamFlow(
             self,
@@ -104,6 +105,7 @@ class StreamProtocol:
             Address(peer.host, peer.port),
             next(ground.serials),
         )
+        ground.flows[self.flow.serial] = self.flow
         self._framer = StreamFramer(ground.limits.message_sizes)
         stream.registerProducer(self, True)
         self._enter(_HANDSHAKE if self._secure else _SILENT)
@@ -116,6 +118,9 @@ class StreamProtocol:
         if self._state == _HANDSHAKE:
             self.flow.peer_certificate = cast(TLSLayer, self._transport).peer_certificate()
             self._enter(_SILENT)
+
+    def handshake_failed(self, reason: str) -> None:
+        """TLS will not come about; the connection is being closed."""
 
     def dataReceived(self, data: bytes) -> None:
         """Take what arrived."""
@@ -181,6 +186,7 @@ class StreamProtocol:
         ground.connections.closed(self._peer)
         flow = self.flow
         flow.lost()
+        del ground.flows[flow.serial]
         del self._transport
         if self._shown:
             try:
@@ -243,6 +249,13 @@ class StreamProtocol:
             # and read on without looking until the peer closes as well or has lingered too long.
             self._transport.loseWriteConnection()
 
+    def _in_use(self, idle: float) -> None:
+        """It speaks SIP from now on, and need not begin: it is a connection of ours. ``idle`` is its limit."""
+        self._shown = True
+        self._idle = idle
+        self._heard = self._ground.deadlines.now
+        self._enter(_OPEN)
+
     def _stop(self) -> None:
         self._framer = None
         self.flow.alive = False
@@ -261,7 +274,7 @@ class StreamProtocol:
         limits = self._ground.limits
         state = self._state
         if state == _OPEN:
-            idle = self._heard + limits.idle
+            idle = self._heard + self._idle
             return idle if self._since == _NEVER else min(idle, self._since + limits.message)
         if state == _SILENT:
             return self._since + limits.first_message
@@ -303,6 +316,7 @@ class StreamFactory(ServerFactory):
         if addr is not None and not ground.connections.has_room(cast(_Endpoint, addr).host):
             ground.counters.refused_over_limit += 1
             return None
+        ground.counters.connections_accepted += 1
         identity = self._identity
         if identity is None:
             return StreamProtocol(ground, False)

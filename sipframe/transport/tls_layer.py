@@ -1,26 +1,26 @@
 """TLS between a connection and its protocol, in memory: the standard library's, for speed and size.
 
 Rules: works over any transport, real or of a test; the socket never sees plain octets and the protocol never sees
-others. Nothing of TLS is allocated before the first octet comes. Octets that a write or a read of TLS makes leave in
-one write. After ``close_notify`` is sent nothing more is decrypted.
+others. Nothing of TLS is allocated before the first octet comes or goes. Octets that a write or a read of TLS makes
+leave in one write. After ``close_notify`` is sent nothing more is decrypted.
 """
 
 from __future__ import annotations
 
-from ssl import MemoryBIO, SSLError, SSLObject, SSLWantReadError
-from typing import TYPE_CHECKING, Any, Final, cast
+from ssl import MemoryBIO, SSLCertVerificationError, SSLError, SSLObject, SSLWantReadError
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from twisted.internet.interfaces import IProtocol, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sipframe.transport.counters import TransportCounters
-from sipframe.transport.tls import TLSIdentity
+from sipframe.transport.sockets import promptly
 
 if TYPE_CHECKING:
     from sipframe.transport.stream import StreamProtocol, StreamTransport
 
-__all__ = ["TLSLayer"]
+__all__ = ["Side", "TLSClientLayer", "TLSLayer"]
 
 _RECORD: Final = 16_384
 """What a TLS record holds at most (RFC 8446 5.1), so that a read leaves nothing of one behind."""
@@ -31,6 +31,13 @@ _OPEN: Final = 2
 _CLOSED: Final = 3
 
 
+class Side(Protocol):
+    """One side of TLS: :class:`~.tls.TLSIdentity` is the server's, :class:`~.tls_client.Towards` the client's."""
+
+    def begin(self, incoming: MemoryBIO, outgoing: MemoryBIO) -> SSLObject:
+        """Our side of a new connection."""
+
+
 @implementer(IProtocol)
 class TLSLayer:
     """The protocol of a TCP connection and the transport of ``inner``."""
@@ -38,10 +45,10 @@ class TLSLayer:
     __slots__ = (
         "_counters",
         "_early",
-        "_identity",
         "_in",
         "_inner",
         "_out",
+        "_side",
         "_state",
         "_tls",
         "_transport",
@@ -53,9 +60,9 @@ class TLSLayer:
     _tls: SSLObject | None
     _transport: StreamTransport
 
-    def __init__(self, inner: StreamProtocol, identity: TLSIdentity, counters: TransportCounters) -> None:
+    def __init__(self, inner: StreamProtocol, side: Side, counters: TransportCounters) -> None:
         self._inner = inner
-        self._identity = identity
+        self._side = side
         self._counters = counters
         self._state = _NEW
         self._early = b""
@@ -77,30 +84,12 @@ class TLSLayer:
         if self._state == _CLOSED:
             return
         if self._state == _NEW:
-            self._in, self._out = MemoryBIO(), MemoryBIO()
-            self._tls = self._identity.begin(self._in, self._out)
-            self._state = _SHAKING
+            self._begin()
         incoming = self._in
         incoming.write(data)
         tls = cast(SSLObject, self._tls)
         if self._state == _SHAKING:
-            try:
-                tls.do_handshake()
-            except SSLWantReadError:
-                self._flush()
-                return
-            except SSLError:
-                self._counters.handshake_failures += 1
-                self._end()
-                return
-            self._state = _OPEN
-            if tls.version() != "TLSv1.3":
-                self._flush()
-            # With TLS 1.3 only a ticket is waiting, and it leaves with the first answer.
-            self._inner.handshakeCompleted()
-            if self._early:
-                early, self._early = self._early, b""
-                self.write(early)
+            self._shake(tls)
             if not incoming.pending:
                 return
         received = self._inner.dataReceived
@@ -177,6 +166,31 @@ class TLSLayer:
 
     # Below the surface.
 
+    def _begin(self) -> None:
+        self._in, self._out = MemoryBIO(), MemoryBIO()
+        self._tls = self._side.begin(self._in, self._out)
+        self._state = _SHAKING
+
+    def _shake(self, tls: SSLObject) -> None:
+        try:
+            tls.do_handshake()
+        except SSLWantReadError:
+            self._flush()
+            return
+        except SSLError as error:
+            self._counters.handshake_failures += 1
+            self._inner.handshake_failed(_reason(error))
+            self._end()
+            return
+        self._state = _OPEN
+        if not tls.server_side or tls.version() != "TLSv1.3":
+            self._flush()
+        # To a client with TLS 1.3 only a ticket is waiting, and it leaves with the first answer.
+        self._inner.handshakeCompleted()
+        if self._early:
+            early, self._early = self._early, b""
+            self.write(early)
+
     def _flush(self) -> None:
         if self._out.pending:
             self._transport.write(self._out.read())
@@ -197,3 +211,23 @@ class TLSLayer:
         self._state = _CLOSED
         self._tls = None
         self._inner.close()
+
+
+class TLSClientLayer(TLSLayer):
+    """The same for a connection of ours: it speaks first."""
+
+    __slots__ = ()
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """The connection is there."""
+        promptly(transport)
+        super().makeConnection(transport)
+        self._begin()
+        self._shake(cast(SSLObject, self._tls))
+
+
+def _reason(error: SSLError) -> str:
+    if isinstance(error, SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    # None where OpenSSL has no word for it, whatever the type says.
+    return error.reason.lower().replace("_", " ") if error.reason else "the TLS handshake failed"

@@ -45,6 +45,8 @@ class UDPEndpoint(DatagramProtocol):
         self.honour_maddr = ground.limits.honour_maddr
         self.serials: Iterator[int] = ground.serials
         self.local = Address("", 0)
+        self.elsewhere: Callable[[str], UDPEndpoint] | None = None
+        """The endpoint of another address of ours, where the socket is bound to all of them and can tell."""
 
     @property
     def alive(self) -> bool:
@@ -73,6 +75,7 @@ class UDPEndpoint(DatagramProtocol):
     def stopProtocol(self) -> None:
         """The socket is closed."""
         self._sendto = None
+        self.elsewhere = None
 
     def datagramReceived(self, datagram: bytes, addr: SocketAddress) -> None:
         """Take one datagram."""
