@@ -24,44 +24,35 @@ from __future__ import annotations
 
 import json
 from http.cookiejar import DefaultCookiePolicy
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import attrs
-from OpenSSL import SSL, crypto
-from service_identity import VerificationError
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet import ssl
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.error import ConnectionClosed
 from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
-    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     RequestTransmissionFailed,
-    ResponseDone,
-    ResponseFailed,
     ResponseNeverReceived,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from sipframe.auth.sources.answers import Answers
 from sipframe.auth.sources.record import secret_of
 from sipframe.auth.sources.watching import WatchedFile
+from sipframe.auth.sources.web import body_of, is_loopback, reason_of, tls_policy
 from sipframe.interfaces import ICloseable, ICredentialSource
 from sipframe.surroundings import Surroundings
 from sipframe.verdicts import Secret, Unavailable
 
 __all__ = ["HTTPSettings", "HTTPSource", "source"]
 
-_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _KEYS: Final = ("ha1", "password", "owner")
 _LARGEST_FILE: Final = 1024 * 1024
 """Octets of a token file or a file of authorities."""
@@ -96,7 +87,7 @@ class HTTPSettings:
             raise ValueError("url: it must be an https or http URL, without a fragment")
         if "@" in parts.netloc:
             raise ValueError("url: it must hold no user or password; use token-file")
-        if parts.scheme == "http" and not (self.allow_cleartext or _is_loopback(host)):
+        if parts.scheme == "http" and not (self.allow_cleartext or is_loopback(host)):
             raise ValueError(
                 "url: http leads to another machine in clear text; use https, or allow-cleartext=yes"
             )
@@ -124,7 +115,7 @@ class HTTPSource:
         self._settings = settings
         self._reactor = reactor
         self._token = None
-        policy = _policy(settings.ca_file)
+        policy = tls_policy(settings.ca_file)
         if settings.token_file is not None:
             self._token = WatchedFile(settings.token_file, _read_token, reactor, 2.0, largest=_LARGEST_FILE)
         self._pool: Any = HTTPConnectionPool(reactor)
@@ -173,7 +164,7 @@ class HTTPSource:
                     raise
                 status, body = await self._exchanged(question)
         except Exception as error:
-            raise Unavailable(f"{self._settings.origin}: {_reason(error)}") from None
+            raise Unavailable(f"{self._settings.origin}: {reason_of(error)}") from None
         if status == 404:
             return None
         try:
@@ -195,7 +186,7 @@ class HTTPSource:
             unbuffered=True,
             reactor=self._reactor,
         )
-        return response.code, await _body(response, self._settings.largest_answer)
+        return response.code, await body_of(response, self._settings.largest_answer)
 
 
 def _read_answer(body: bytes, algorithm: str) -> Secret | None:
@@ -210,87 +201,11 @@ def _read_answer(body: bytes, algorithm: str) -> Secret | None:
     return secret_of({key: answer.get(key) for key in _KEYS}, algorithm)
 
 
-class _TooLong(Exception):
-    pass
-
-
-class _Body(Protocol):
-    """Collects a body up to a number of octets."""
-
-    def __init__(self, largest: int) -> None:
-        self._left = largest
-        self._parts: list[bytes] = []
-        self.whole: Deferred[bytes] = Deferred(lambda _: self._give_up())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left >= 0:
-            self._parts.append(data)
-        elif not self.whole.called:
-            self._give_up()
-            self.whole.errback(_TooLong("the answer is too long"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.whole.called:
-            if reason.check(ResponseDone):
-                self.whole.callback(b"".join(self._parts))
-            else:
-                self.whole.errback(reason)
-
-    def _give_up(self) -> None:
-        self._parts.clear()
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-
-def _body(response: IResponse, largest: int) -> Deferred[bytes]:
-    body = _Body(largest)
-    response.deliverBody(body)
-    return body.whole
-
-
 def _read_token(octets: bytes) -> bytes:
     token = octets.strip()
     if not token or not all(0x21 <= octet <= 0x7E for octet in token):
         raise ValueError("it must hold one token, of visible ASCII characters")
     return token
-
-
-def _policy(ca_file: Path | None) -> BrowserLikePolicyForHTTPS:
-    if ca_file is None:
-        return BrowserLikePolicyForHTTPS()
-    found = []
-    try:
-        for block in ca_file.read_bytes().split(_BEGIN)[1:]:
-            found.append(ssl.Certificate.loadPEM(_BEGIN + block))
-    except OSError as error:
-        raise ValueError(f"{ca_file}: {error.strerror}") from None
-    except (crypto.Error, ValueError):
-        raise ValueError(f"{ca_file}: a certificate in it cannot be read") from None
-    if not found:
-        raise ValueError(f"{ca_file}: there is no PEM certificate in it")
-    return BrowserLikePolicyForHTTPS(trustRoot=ssl.trustRootFromCertificates(found))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _reason(error: BaseException | None) -> str:
-    """Why there is no answer, in words that hold nothing that was sent or received."""
-    if isinstance(error, ResponseFailed | RequestTransmissionFailed) and error.reasons:
-        return _reason(error.reasons[0].value)
-    if isinstance(error, VerificationError):
-        return "its certificate is for another host"
-    if isinstance(error, SSL.Error):
-        queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
-        return f"TLS: {', '.join([str(part[-1]) for part in queue if part]) or 'the handshake failed'}"
-    if isinstance(error, ConnectError | ConnectionClosed | DNSLookupError | _TooLong):
-        return " ".join(str(error).split())
-    return type(error).__name__
 
 
 def source(settings: HTTPSettings, *, surroundings: Surroundings) -> HTTPSource:
