@@ -1,6 +1,6 @@
 """The plug-ins that come with sipframe, on the road that everybody's take."""
 
-from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore
+from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
 from sipframe.plugging import Plugin
 
 accounts = Plugin(
@@ -66,4 +66,40 @@ sqlite = Plugin(
     "sqlite",
     "sipframe.location.stock.sqlite",
     "Bindings in an SQLite file; a 200 leaves after the commit.",
+)
+terms = Plugin(
+    IPolicy,
+    "terms",
+    "sipframe.policy.stock.terms",
+    "Registration terms for a domain, a user or everybody.",
+)
+allow = Plugin(
+    IPolicy,
+    "allow",
+    "sipframe.policy.stock.allow",
+    "Lets in only what fits: network, method, domain, User-Agent, transport.",
+)
+deny = Plugin(
+    IPolicy,
+    "deny",
+    "sipframe.policy.stock.deny",
+    "Refuses what fits: network, method, domain, User-Agent, transport.",
+)
+rate_limit = Plugin(
+    IPolicy,
+    "rate-limit",
+    "sipframe.policy.stock.rate_limit",
+    "So many requests from one address, and REGISTERs for one AOR.",
+)
+back_off = Plugin(
+    IPolicy,
+    "back-off",
+    "sipframe.policy.stock.back_off",
+    "Holds up who fails to authenticate, longer each time.",
+)
+shadow = Plugin(
+    IPolicy,
+    "shadow",
+    "sipframe.policy.stock.shadow",
+    "Asks another policy, and only reports where it would make a difference.",
 )
