@@ -63,18 +63,18 @@ class TransportLimits:
 class ConnectionCount:
     """How many connections there are, in all and by address."""
 
-    __slots__ = ("_by_network", "_limits", "total")
+    __slots__ = ("_by_network", "limits", "total")
 
     def __init__(self, limits: TransportLimits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._by_network: dict[str | bytes, int] = {}
         self.total = 0
 
     def has_room(self, host: str) -> bool:
         """Whether one more connection from ``host`` is within the limits."""
-        if self.total >= self._limits.connections:
+        if self.total >= self.limits.connections:
             return False
-        return self._by_network.get(_network(host), 0) < self._limits.connections_per_address
+        return self._by_network.get(_network(host), 0) < self.limits.connections_per_address
 
     def opened(self, host: str) -> None:
         """Count a connection from ``host``."""

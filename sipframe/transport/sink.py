@@ -47,7 +47,7 @@ class Sink(Protocol):
         """No datagram can hold ``data``: what shall be sent in its place, if anything (one try)."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Ground:
     """What the flows of one process stand on."""
 
@@ -69,6 +69,11 @@ class Ground:
     """Their flows, by serial."""
     when_empty: list[Callable[[], object]] = attrs.field(factory=list)
     """Called, once each, when the last connection has gone."""
+
+    def take_limits(self, limits: TransportLimits) -> None:
+        """Limit what happens from now on by others; the sizes of messages for connections that come."""
+        self.limits = limits
+        self.connections.limits = limits
 
     def gone(self, stream: StreamProtocol) -> None:
         """One connection less."""
