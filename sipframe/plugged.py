@@ -16,6 +16,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from zope.interface.interface import InterfaceClass
 
+from sipframe.auth.chain import Chain
+from sipframe.auth.sources.first_of import FirstOf
 from sipframe.config import Settings
 from sipframe.interfaces import IAuthenticator, ICloseable, ICredentialSource, ILocationStore, IPolicy
 from sipframe.plugging import KINDS, Choice, make
@@ -87,7 +89,7 @@ class Plugged:
             self.authenticator = given.authenticator
             if self.authenticator is None:
                 chosen = [self._choose(IAuthenticator, choice) for choice in settings.authenticators]
-                self.authenticator = chosen[0] if len(chosen) == 1 else _chain(chosen)
+                self.authenticator = chosen[0] if len(chosen) == 1 else Chain(chosen)
             chosen = [self._choose(IPolicy, choice) for choice in settings.policies]
             self.policies: tuple[Any, ...] = (*given.policies, *chosen)
         except BaseException:
@@ -107,7 +109,7 @@ class Plugged:
     def _credentials(self) -> Any:
         if self.source is None:
             chosen = [self._choose(ICredentialSource, choice) for choice in self.settings.credentials]
-            self.source = chosen[0] if len(chosen) == 1 else _first_of(chosen)
+            self.source = chosen[0] if len(chosen) == 1 else FirstOf(chosen)
         return self.source
 
     def _choose(self, interface: InterfaceClass, choice: Choice) -> Any:
@@ -170,15 +172,3 @@ def _close(plug_ins: list[Any]) -> Deferred[Any]:
             closing.append(answer)
             _ = answer.addErrback(lambda failure: _log.failure("a plug-in cannot be closed", failure))
     return DeferredList(closing)
-
-
-def _chain(chosen: list[Any]) -> Any:
-    from sipframe.auth.chain import Chain
-
-    return Chain(chosen)
-
-
-def _first_of(chosen: list[Any]) -> Any:
-    from sipframe.auth.sources.first_of import FirstOf
-
-    return FirstOf(chosen)

@@ -157,7 +157,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     assert "it takes none" in by_place["location"]
     assert by_place["authenticators[0]"].startswith("digest: nonce-lifetime: 'long' is not a number")
     assert by_place["terms.max-expires"] == "'1h' is not a whole number"
-    assert by_place["terms"].startswith("there is no 'colour', only default-expires, max-contact")
+    assert by_place["terms"].startswith("there is no 'colour', only default-expires, ")
     assert by_place["transactions.timers.t1"] == "'soon' is not a number"
     assert by_place["limits.connections"] == "1.5 is not a whole number"
     assert any(mistake.startswith("there is no 'domain', only ") for mistake in found)

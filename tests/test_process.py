@@ -15,6 +15,8 @@ import pytest
 import trustme
 
 from sipframe.process import notify
+from sipframe.tap import Options
+from sipframe.verdicts import Terms
 from tests.client import Client, Gone, contacts
 from tests.process import EVERY_TRANSPORT, PATIENCE, ServerProcess, add_user, run, sipframe, twistd
 
@@ -202,7 +204,7 @@ def test_a_hang_up_takes_new_certificates_into_use(state: Path, tmp_path: Path) 
         assert before.options() == 200
         certificate.renew()
         server.send_signal(signal.SIGHUP)
-        server.wait_for("taken into use: ")
+        server.wait_for("settings are taken into use; changed: none")
         with certificate.connect(server) as after:
             assert after.options() == 200
             assert shown_to(after) != shown_to(before)
@@ -210,7 +212,7 @@ def test_a_hang_up_takes_new_certificates_into_use(state: Path, tmp_path: Path) 
 
             certificate.spoil()
             server.send_signal(signal.SIGHUP)
-            server.wait_for(f"TLS files not taken into use, the old ones stay: {certificate.chain}")
+            server.wait_for(f"not reloaded, everything stays as it is: TLS: {certificate.chain}")
             with certificate.connect(server) as still:
                 assert still.options() == 200
                 assert shown_to(still) == shown_to(after)
@@ -223,6 +225,65 @@ def test_a_hang_up_without_tls_is_harmless(state: Path) -> None:
     with ServerProcess(state, listen=UDP) as server, Client.of(server, "udp") as client:
         server.send_signal(signal.SIGHUP)
         assert client.options() == 200
+
+
+# Settings.
+
+
+def test_a_hang_up_reads_the_configuration_again(state: Path, tmp_path: Path) -> None:
+    file, other = tmp_path / "sipframe.toml", tmp_path / "other"
+    other.mkdir()
+    add_user(state, "bob@localhost", "zanzibar")
+    add_user(other, "bob@localhost", "lagos")
+    file.write_text("")
+    with (
+        ServerProcess(state, f"--config={file}", listen=UDP, with_errors=True) as server,
+        Client.of(server, "udp") as client,
+    ):
+        binding = ("Contact: <sip:bob@192.0.2.4>;expires=120",)
+        assert client.register("zanzibar", *binding).status == 200
+
+        # Better is the enemy: one thing is right and another is not, so that nothing changes.
+        file.write_text('terms.min-expires = 600\npolicies = ["no-such"]\nrealm = 3\n')
+        server.send_signal(signal.SIGHUP)
+        server.wait_for(
+            f"not reloaded, everything stays as it is: {file}: .*no policy 'no-such'.*realm: 3 is not text"
+        )
+        assert client.register("zanzibar", *binding, cseq=3).status == 200
+
+        file.write_text(f'realm = "later"\nterms.min-expires = 600\ncredentials = ["sqlite:path={other}"]\n')
+        server.send_signal(signal.SIGHUP)
+        server.wait_for("settings that wait for the next start: realm")
+        assert client.register("zanzibar", *binding, cseq=5).status == 401
+        assert client.register("lagos", *binding, cseq=7).status == 423
+        assert client.register("lagos", "Contact: <sip:bob@192.0.2.4>;expires=600", cseq=9).status == 200
+    assert "Traceback" not in server.log
+
+
+def test_a_configuration_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "sipframe.toml"
+    file.write_text("realm = 3\ncolour = 4\n")
+    done = run(twistd("--config", file, "--check-config"))
+    assert done.returncode == 1
+    assert sorted(line.partition(": ")[2][:12] for line in done.stderr.splitlines()) == [
+        "realm: 3 is ",
+        "there is no ",
+    ]
+    file.write_text('realm = "Biloxi"\n')
+    done = run(twistd("--config", file, "--check-config"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "sipregistrar: nothing is wrong with it\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["sipframe.toml"]
+
+
+def test_the_command_line_counts_before_the_file(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "sipframe.toml"
+    file.write_text(f'state = "{state}"\ndomains = ["example.com"]\nterms.min-expires = 600\nrealm = "x"\n')
+    options = Options()
+    options.parseOptions(["--config", str(file), "--domain", "example.net", "--max-expires", "9000"])
+    assert options.settings is not None
+    assert options.settings.domains == ("example.net",)
+    assert options.settings.terms == Terms(min_expires=600, max_expires=9000)
+    assert (options.settings.state, options.settings.realm) == (state, "x")
 
 
 # Starts that fail: one line, status 1, nothing listens.
