@@ -19,17 +19,22 @@ __all__ = ["ASCII", "UNICODE", "Explainer", "Glyphs", "local_time", "short_time"
 
 
 class Glyphs(NamedTuple):
-    """What is drawn: before the answer, before the step that decided, and the letter of microseconds."""
+    """What is drawn: before the answer, before the step that decided, of microseconds, and for what is left out."""
 
     answer: str
     deciding: str
     micro: str
+    more: str
 
 
-UNICODE: Final = Glyphs("→", "▶", "µ")
-ASCII: Final = Glyphs("->", ">", "u")
+UNICODE: Final = Glyphs("→", "▶", "µ", "…")
+ASCII: Final = Glyphs("->", ">", "u", "...")
 
 _INDENT: Final = 4
+_NARROW: Final = 30
+"""With less room than this beside the columns a reason begins where its line ends."""
+_MOST_SHOWN: Final = 200
+"""Characters of a name that a peer chose; a message has room for tens of thousands."""
 # SGR parameters (ECMA-48 8.3.117).
 _BOLD, _FAINT, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _OF_VERDICTS: Final = {
@@ -56,12 +61,13 @@ class Explainer:
         colour = _colour_of(decision)
         head = (
             (local_time(decision.at), _FAINT),
-            (f"  {decision.method} {decision.aor or decision.uri}  {self._glyphs.answer}  ", _BOLD),
+            (f"  {self._name(decision.method)} {self._name(decision.aor or decision.uri)}", _BOLD),
+            (f"  {self._glyphs.answer}  ", ""),
             (f"{decision.status} {decision.reason}", f"{_BOLD};{colour}"),
         )
         where = (
-            f"  from {decision.transport} {host}:{peer.port} to {decision.uri},"
-            f" Call-ID {decision.call_id}, CSeq {decision.cseq}"
+            f"  from {decision.transport} {host}:{peer.port} to {self._name(decision.uri)},"
+            f" Call-ID {self._name(decision.call_id)}, CSeq {decision.cseq}"
         )
         return [
             *self._painted(head),
@@ -89,23 +95,34 @@ class Explainer:
             parts = [
                 (f"  {mark} ", colour if deciding else ""),
                 (_padded(row[0], asked), _BOLD if deciding else ""),
-                ("  " + _padded(row[1], verdict), painted),
-                ("  " + " " * (time - cells(row[2])) + row[2], _FAINT),
+                ("  ", ""),
+                (_padded(row[1], verdict), painted),
+                (f"  {' ' * (time - cells(row[2]))}{row[2]}", _FAINT),
             ]
-            if step.reason:
-                parts.append((f"  {step.reason}", _BOLD if deciding else ""))
-            lines += self._painted(parts, _INDENT + asked + 2 + verdict + 2 + time + 2)
+            reason = f"  {step.reason}" if step.reason else ""
+            style = _BOLD if deciding else ""
+            column = _INDENT + asked + 2 + verdict + 2 + time + 2
+            if self._width is None or not reason or self._width - column < _NARROW:
+                lines += self._painted([*parts, (reason, style)])
+            else:
+                first, *others = wrapped(self._safe(step.reason), self._width - column)
+                lines += self._painted([*parts, (f"  {first}", style)])
+                for other in others:
+                    lines += self._painted([(" " * column, ""), (other, style)])
         return lines
 
-    def _painted(self, parts: Iterable[tuple[str, str]], indent: int = _INDENT) -> list[str]:
+    def _painted(self, parts: Iterable[tuple[str, str]]) -> list[str]:
         """One line, in colours; in several without them when it is wider than the terminal."""
-        safe = [(self._safe(text), style) for text, style in parts]
+        safe = [(self._safe(text), style) for text, style in parts if text]
         whole = "".join([text for text, _ in safe])
         if self._width is not None and cells(whole) > self._width:
-            return wrapped(whole, self._width, indent=indent if 2 * indent <= self._width else _INDENT)
+            return wrapped(whole, self._width, indent=_INDENT)
         if not self._colour:
             return [whole.rstrip(" ")]
         return ["".join([f"\x1b[{style}m{text}\x1b[m" if style else text for text, style in safe])]
+
+    def _name(self, text: str) -> str:
+        return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + self._glyphs.more
 
     def _safe(self, text: str) -> str:
         return visible(text, ascii_only=self._glyphs is ASCII)

@@ -11,15 +11,11 @@ import json
 import os
 import shutil
 import sys
-from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from sipframe.cli.asking import add_server_options, answers
 from sipframe.cli.command import CommandError, Commands
 from sipframe.cli.terminal import visible, wants_colour
-
-if TYPE_CHECKING:
-    from sipframe.cli.explaining import Explainer
 
 __all__ = ["register"]
 
@@ -56,7 +52,7 @@ def _count(text: str) -> int:
 def _why(arguments: argparse.Namespace) -> int:
     about: str | None = arguments.about
     fields = {"call_id": about, "aor": about, "all": arguments.all, "most": arguments.most}
-    show = _show_json if arguments.json else partial(_show, _explainer(sys.stdout))
+    show = _show_json if arguments.json else _Shown(sys.stdout).show
     following = False
     try:
         for key, value in answers(arguments, "watch" if arguments.follow else "why", **fields):
@@ -76,26 +72,32 @@ def _why(arguments: argparse.Namespace) -> int:
     raise CommandError("the server has stopped", code=2)
 
 
-def _explainer(screen: TextIO) -> Explainer:
-    from sipframe.cli.explaining import ASCII, UNICODE, Explainer
+class _Shown:
+    """Decisions on a screen, an empty line between two."""
 
-    encoding = (screen.encoding or "ascii").lower()
-    return Explainer(
-        width=shutil.get_terminal_size().columns if screen.isatty() else None,
-        glyphs=UNICODE if encoding.startswith("utf") else ASCII,
-        colour=wants_colour(screen, os.environ),
-    )
+    def __init__(self, screen: TextIO) -> None:
+        from sipframe.cli.explaining import ASCII, UNICODE, Explainer
 
+        encoding = (screen.encoding or "ascii").lower()
+        self._explainer = Explainer(
+            width=shutil.get_terminal_size().columns if screen.isatty() else None,
+            glyphs=UNICODE if encoding.startswith("utf") else ASCII,
+            colour=wants_colour(screen, os.environ),
+        )
+        self._screen = screen
+        self._between: list[str] = []
 
-def _show(explainer: Explainer, item: dict[str, Any]) -> None:
-    from sipframe.admin.protocol import Malformed, decision_from
+    def show(self, item: dict[str, Any]) -> None:
+        from sipframe.admin.protocol import Malformed, decision_from
 
-    try:
-        decision = decision_from(item)
-    except Malformed as error:
-        raise CommandError(f"the server is of another version: {visible(str(error))}", code=2) from None
-    # At once, for whoever follows through a pipe.
-    print("\n".join(explainer.lines(decision)), flush=True)
+        try:
+            decision = decision_from(item)
+        except Malformed as error:
+            raise CommandError(f"the server is of another version: {visible(str(error))}", code=2) from None
+        for line in [*self._between, *self._explainer.lines(decision)]:
+            print(line, file=self._screen)
+        self._screen.flush()  # for whoever follows through a pipe
+        self._between = [""]
 
 
 def _show_json(item: dict[str, Any]) -> None:
@@ -107,7 +109,7 @@ def _sum_up(end: dict[str, Any], arguments: argparse.Namespace) -> int:
     """Say what was not shown, or why there is nothing to show; return the exit code."""
     matching, most = end["matching"], arguments.most
     if matching > most:
-        _remark(f"These are the last {most} of {matching}; -n {matching} shows all.")
+        _remark(f"{most} of {matching} are shown; -n {matching} shows all.")
     if matching:
         return 0
     about = arguments.about
