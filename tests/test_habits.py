@@ -122,6 +122,8 @@ def test_nothing_is_imported_that_is_not_installed() -> None:
         "cryptography",
         "OpenSSL",
         "service_identity",
+        "hypothesis",  # the extra testing
+        "pytest",
         "treq",  # the extra http
         "twisted",
         "zope",

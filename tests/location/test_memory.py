@@ -1,39 +1,20 @@
-"""The memory store against the contract of all stores."""
+"""The memory store: the contract of all stores, and how much is done at once."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 from sipframe.location import MemoryStore
-from sipframe.verdicts import Binding, Snapshot
-from tests.location.contract import AOR, NOW, Opened, StoreContract, a_binding
+from sipframe.testing.contracts import LocationStoreContract
+from tests.location.bindings import AOR, NOW, a_binding
 
 
-class Plain:
-    """The results of a memory store are plain already."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-
-    def lookup(self, aor: str) -> Snapshot:
-        return self.store.lookup(aor)
-
-    def replace(self, aor: str, bindings: tuple[Binding, ...], version: int) -> bool:
-        return self.store.replace(aor, bindings, version)
-
-    def aors(self) -> Iterator[tuple[str, Snapshot]]:
-        return self.store.aors()
-
-    def expire(self, now: float) -> int:
-        return self.store.expire(now)
-
-
-class TestMemoryStore(StoreContract):
-    @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        yield Plain()
+class TestMemoryStore(LocationStoreContract):
+    def open_store(self, place: Path) -> MemoryStore:
+        return MemoryStore()
 
 
 def test_a_call_of_expire_looks_at_no_more_than_it_was_told() -> None:
@@ -41,6 +22,14 @@ def test_a_call_of_expire_looks_at_no_more_than_it_was_told() -> None:
     for n in range(10):
         store.replace(f"sip:{n}@x", (a_binding(ends=NOW),), 0)
     assert [store.expire(NOW) for _ in range(5)] == [3, 3, 3, 1, 0]
+
+
+@pytest.mark.parametrize("ends", [float("inf"), NOW + 2**40])
+def test_what_never_ends_stays(ends: float) -> None:
+    store = MemoryStore()
+    store.replace(AOR, (a_binding(ends=ends),), 0)
+    assert store.expire(NOW + 2**32) == 0
+    assert store.lookup(AOR).bindings == (a_binding(ends=ends),)
 
 
 def test_the_garbage_collector_passes_what_is_stored_by() -> None:

@@ -11,7 +11,7 @@ import pytest
 from sipframe.location.errors import LocationError
 from sipframe.location.rows import Rows, row_of, write
 from sipframe.location.schema import APPLICATION_ID, STEPS, migrate, open_database, open_to_read
-from tests.location.contract import FULL
+from tests.location.bindings import FULL
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,9 +16,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from sipframe.location import LocationError, LocationOverloaded, SQLiteStore, stored
 from sipframe.location.rows import Rows
 from sipframe.location.sqlite import Durability
+from sipframe.testing.contracts import DurableLocationStoreContract
 from sipframe.verdicts import NO_BINDINGS, Binding, Snapshot, Unavailable
+from tests.location.bindings import AOR, FULL, NOW, OTHER, a_binding
 from tests.location.calls import Calls
-from tests.location.contract import AOR, FULL, NOW, OTHER, Opened, StoreContract, a_binding
 
 ONE = (a_binding("sip:1@x"),)
 TWO = (a_binding("sip:2@x"),)
@@ -80,12 +80,6 @@ def opened(path: Path, durability: Durability = "process") -> Iterator[Waiting]:
 
 
 @contextmanager
-def opened_somewhere(durability: Durability) -> Iterator[Waiting]:
-    with TemporaryDirectory() as directory, opened(Path(directory) / "location.sqlite", durability) as it:
-        yield it
-
-
-@contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Another program holds the database for writing."""
     other = sqlite3.connect(path, isolation_level=None)
@@ -94,18 +88,19 @@ def locked(path: Path) -> Iterator[None]:
     other.close()
 
 
-class TestProcess(StoreContract):
-    @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        with opened_somewhere("process") as it:
-            yield it
+class TestProcess(DurableLocationStoreContract):
+    durability: Durability = "process"
+
+    def open_store(self, place: Path) -> SQLiteStore:
+        path = str(place / "location.sqlite")
+        store = SQLiteStore(path, self.reactor, durability=self.durability, lock_timeout=0)
+        store.start(self.reactor.seconds())
+        assert stored(path) == {aor: snapshot.bindings for aor, snapshot in store.aors()}
+        return store
 
 
-class TestPower(StoreContract):
-    @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        with opened_somewhere("power") as it:
-            yield it
+class TestPower(TestProcess):
+    durability: Durability = "power"
 
 
 @pytest.fixture
