@@ -149,6 +149,8 @@ class _Row:
 class Ladder:
     """Draws one ladder, piece by piece, in ``width`` cells. There are at least two participants.
 
+    Times are written in milliseconds, or with ``seconds`` in those: for what takes hours on a clock of a test.
+
     Raises ValueError when there are not, or when ``width`` has no room for a life line each.
     """
 
@@ -159,6 +161,7 @@ class Ladder:
         width: int,
         glyphs: Glyphs = UNICODE,
         colour: bool = False,
+        seconds: bool = False,
     ) -> None:
         gaps = len(participants) - 1
         if gaps < 1:
@@ -167,6 +170,7 @@ class Ladder:
         self._width = width
         self._glyphs = glyphs
         self._colour = colour
+        self._written = _seconds if seconds else _milliseconds
         self._margin = _MARGIN if width >= 3 * _MARGIN else 0
         room = width - self._margin - 1
         gap = min(_WIDE, (room - max(_NOTES, room * 12 // 25) - 3) // gaps)
@@ -245,7 +249,7 @@ class Ladder:
     def _life_lines(self, time: float | None = None) -> _Row:
         row = _Row(self._width)
         if time is not None and self._margin:
-            row.put(0, _milliseconds(time).rjust(_TIMES - 1), _FAINT)
+            row.put(0, self._written(time).rjust(_TIMES - 1), _FAINT)
         for lane in self._lanes:
             row.put(lane, self._glyphs.lane, _FAINT)
         return row
@@ -294,3 +298,7 @@ class Ladder:
 def _milliseconds(seconds: float) -> str:
     milliseconds = seconds * 1000
     return f"{milliseconds:.1f} ms" if milliseconds < 1000 else f"{milliseconds:.0f} ms"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f} s" if seconds < 1000 else f"{seconds:.1f} s"

@@ -1,0 +1,292 @@
+"""A phone's flows: its UDP ports and its connections, as seen from the phone (RFC 5626 3.1).
+
+Rules: a flow dies once and says why; what is sent on a dead one is dropped. What passes over a connection is told to
+the wire here, where it can be read; datagrams the network tells itself.
+"""
+
+from __future__ import annotations
+
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.internet.protocol import ClientFactory, connectionDone
+from twisted.internet.protocol import Protocol as TransportProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from sipframe.interfaces import IFlow
+from sipframe.message import Keepalive, Limits, MessageError, Request, Response, StreamFramer, parse_message
+from sipframe.testing.connections import StreamEnd
+from sipframe.testing.network import Network
+from sipframe.testing.tls import TLSClient
+from sipframe.testing.wire import Passage
+from sipframe.verdicts import Address
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IConnector
+
+    from sipframe.message import Via
+    from sipframe.testing.reactor import MemoryReactor
+
+__all__ = ["LIMITS", "DatagramFlow", "Flow", "FlowUser", "StreamFlow"]
+
+LIMITS: Final = Limits(head=65_535, lines=1_000)
+"""A phone of a test reads whatever the server sends."""
+
+_CONNECT_TIMEOUT: Final = 30.0
+_PING: Final = b"\r\n\r\n"
+
+
+class FlowUser(Protocol):
+    """Whose flow it is."""
+
+    def arrived(self, message: Request | Response, flow: Flow) -> None:
+        """A message has come."""
+
+    def malformed_came(self, error: MessageError, flow: Flow) -> None:
+        """Something has come that is no message."""
+
+    def flow_lost(self, flow: Flow) -> None:
+        """``flow`` is dead."""
+
+
+@implementer(IFlow)
+class Flow:
+    """What UDP, TCP and TLS have in common. ``local`` is the phone's end, ``peer`` the server's."""
+
+    transport = "UDP"
+    secure = False
+    peer_certificate: bytes | None = None
+
+    def __init__(self, user: FlowUser, network: Network, local: Address, peer: Address, serial: int) -> None:
+        self._user = user
+        self._network = network
+        self.local = local
+        self.peer = peer
+        self.serial = serial
+        self.opened = False
+        """Whether it can be used: a connection takes a moment, and TLS another one."""
+        self.alive = True
+        self.why = ""
+        """Why it died, in a few words."""
+        self.pongs = 0
+        """How many keep-alives the server has answered (RFC 5626 3.5.1)."""
+
+    @property
+    def sent_by(self) -> str:
+        """Our end, as Via and Contact have it."""
+        host, port = self.local
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def send(self, data: bytes) -> None:
+        """Send octets as they are."""
+        raise NotImplementedError  # pragma: no cover - both kinds have one
+
+    def respond(self, data: bytes, via: Via) -> None:
+        """Send a response."""
+        self.send(data)
+
+    def ping(self) -> None:
+        """Send a keep-alive: the double CRLF of RFC 5626 3.5.1."""
+        self.send(_PING)
+
+    def close(self) -> None:
+        """Close it, in order."""
+        raise NotImplementedError  # pragma: no cover - both kinds have one
+
+    def died(self, why: str) -> None:
+        """For its own parts: it is of no use any more."""
+        if self.alive:
+            self.alive = self.opened = False
+            self.why = why
+            self._user.flow_lost(self)
+
+    def __repr__(self) -> str:
+        state = "" if self.alive else "dead "
+        return f"<{state}{self.transport} flow of {self.sent_by}>"
+
+
+class DatagramFlow(Flow):
+    """A UDP port of a phone. It sends to ``peer`` and takes what comes from anywhere."""
+
+    def __init__(
+        self, user: FlowUser, network: Network, host: str, port: int, peer: Address, serial: int
+    ) -> None:
+        bound = network.bind("UDP", (host,), port, self)
+        super().__init__(user, network, Address(host, bound), peer, serial)
+        self.opened = True
+
+    def send(self, data: bytes) -> None:
+        """Send a datagram."""
+        if self.alive:
+            self._network.send_datagram(self.local, self.peer, data)
+
+    def respond(self, data: bytes, via: Via) -> None:
+        """Send a response to the server."""
+        self.send(data)
+
+    def close(self) -> None:
+        """Close the port; what is sent there afterwards is lost."""
+        if self.alive:
+            self._network.unbind("UDP", (self.local.host,), self.local.port)
+            self.died("closed")
+
+    def arrived(self, data: bytes, source: Address) -> None:
+        """From the network."""
+        if not data.strip(b"\r\n\0"):
+            self.pongs += 1
+            return
+        try:
+            message = parse_message(data, LIMITS)
+        except MessageError as error:
+            self._user.malformed_came(error, self)
+        else:
+            self._user.arrived(message, self)
+
+
+class StreamFlow(Flow):
+    """A connection of a phone. Without ``context`` it is TCP, with it TLS to the server that ``name`` names."""
+
+    def __init__(
+        self,
+        user: FlowUser,
+        reactor: MemoryReactor,
+        host: str,
+        peer: Address,
+        serial: int,
+        tls: tuple[SSLContext, str] | None,
+    ) -> None:
+        super().__init__(user, reactor.network, Address(host, 0), peer, serial)
+        self.transport = "TCP" if tls is None else "TLS"
+        self.secure = tls is not None
+        self.tls_version = ""
+        """``TLSv1.3``; empty over TCP."""
+        self._framer = StreamFramer(LIMITS)
+        self._line = line = _Plain(self) if tls is None else TLSClient(self, *tls)
+        reactor.connectTCP(peer.host, peer.port, _Factory(self, line), _CONNECT_TIMEOUT, (host, 0))
+
+    def send(self, data: bytes) -> None:
+        """Send octets."""
+        if self.opened:
+            wire = self._network
+            wire.wire.add(Passage(wire.timeline.now, self.transport, self.local, self.peer, data))
+            self._line.write(data)
+
+    def close(self) -> None:
+        """Close the connection in order."""
+        if self.alive:
+            self._happened("closed by the phone")
+            self._line.close()
+            self.died("closed")
+
+    def reset(self) -> None:
+        """Break the connection: the server hears of it at once."""
+        if self.alive:
+            self._happened("reset by the phone")
+            self._end.abortConnection()
+            self.died("reset")
+
+    def fall_silent(self) -> None:
+        """Nothing gets through any more and nobody is told: a cable that is out, a NAT that has forgotten."""
+        self._happened("falls silent")
+        self._end.fall_silent()
+
+    def stop_reading(self) -> None:
+        """Leave at the server what it sends."""
+        self._end.pauseProducing()
+
+    def read_on(self) -> None:
+        """Read again, first of all what has waited."""
+        self._end.resumeProducing()
+
+    @property
+    def _end(self) -> StreamEnd:
+        end = self._line.transport
+        if not isinstance(end, StreamEnd):
+            raise RuntimeError(f"{self!r} is not connected")
+        return end
+
+    def _happened(self, what: str) -> None:
+        self._network.happened(self.transport, self.local, self.peer, what)
+
+    # From the connection.
+
+    def connecting(self, local: Address) -> None:
+        """The connection is there; TLS may have to come."""
+        self.local = local
+
+    def opened_as(self, tls_version: str) -> None:
+        """It can be used."""
+        self.tls_version = tls_version
+        self.opened = True
+        self._happened(tls_version.replace("TLSv", "TLS ") or "connected")
+
+    def received(self, data: bytes) -> None:
+        """Octets, out of TLS."""
+        if not self.alive:
+            return
+        self._framer.feed(data)
+        try:
+            while (message := self._framer.next()) is not None:
+                if isinstance(message, MessageError):
+                    self._user.malformed_came(message, self)
+                elif isinstance(message, Keepalive):
+                    self.pongs += 1
+                else:
+                    self._passed(message.to_bytes())
+                    self._user.arrived(message, self)
+        except MessageError as error:
+            self._user.malformed_came(error, self)
+            self.reset()
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone, or never came."""
+        if self.alive:
+            what = reason if self.opened else f"not connected: {reason}"
+            self._network.happened(self.transport, self.peer, self.local, what)
+            self.died(reason)
+
+    def _passed(self, data: bytes) -> None:
+        network = self._network
+        network.wire.add(Passage(network.timeline.now, self.transport, self.peer, self.local, data))
+
+
+class _Plain(TransportProtocol):
+    """A connection without TLS."""
+
+    transport: StreamEnd
+
+    def __init__(self, flow: StreamFlow) -> None:
+        self._flow = flow
+
+    def connectionMade(self) -> None:
+        self._flow.connecting(self.transport.local)
+        self._flow.opened_as("")
+
+    def dataReceived(self, data: bytes) -> None:
+        self._flow.received(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._flow.lost(reason.getErrorMessage().rstrip("."))
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def close(self) -> None:
+        self.transport.loseConnection()
+
+
+class _Factory(ClientFactory[Any]):
+    """Connects one flow."""
+
+    noisy = False
+
+    def __init__(self, flow: StreamFlow, line: _Plain | TLSClient) -> None:
+        self._flow = flow
+        self._line = line
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._line
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._flow.lost(reason.getErrorMessage().rstrip("."))

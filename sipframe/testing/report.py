@@ -1,0 +1,122 @@
+"""What happened in a test, for whoever reads why it failed: the ladder, the decisions, the log.
+
+Rules: text only; no digest, password or other credential is in it (:mod:`sipframe.cli.captions`). It is bounded: what
+happened last is shown, and how much there was before. Nothing here raises because of what a message holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from sipframe.cli import captions
+from sipframe.cli.ladder import Arrow, Kind, Ladder, Participant
+from sipframe.cli.terminal import visible
+from sipframe.decisions import Decision
+from sipframe.message import Limits, MessageError, Request, Response, parse_message
+from sipframe.testing.wire import Passage
+
+__all__ = ["HEADING", "decisions_text", "ladder_text"]
+
+HEADING: Final = "What went over the network"
+
+_MOST_PASSAGES: Final = 60
+_MOST_OTHERS: Final = 3
+_WIDTH: Final = 110
+_LIMITS: Final = Limits(head=65_535, lines=1_000)
+
+
+def ladder_text(
+    passages: Sequence[Passage],
+    names: Mapping[str, str],
+    servers: Collection[str],
+    *,
+    verbose: bool = False,
+    width: int = _WIDTH,
+) -> str:
+    """The ladder of ``passages``: of the last 60, between the servers and the 3 others that were heard of last.
+
+    ``names`` says what hosts are called; ``servers`` are those that stand at the right. ``verbose`` shows whole
+    messages, without their secrets.
+    """
+    shown = passages[-_MOST_PASSAGES:]
+    hosts = _hosts(shown, servers)
+    if len(hosts) < 2:
+        return f"{HEADING}: nothing."
+    left = [one for one in shown if {one.source.host, one.target.host} <= set(hosts)]
+    lines = [
+        f"{HEADING}{_how_many(len(left), len(passages))}; seconds since {left[0].at:g} s of the test:",
+        "",
+    ]
+    ladder = Ladder(
+        [Participant(names.get(host, host), host if host in names else "") for host in hosts],
+        width=width,
+        seconds=True,
+    )
+    lines += ladder.header()
+    seen: set[bytes] = set()
+    for passage in left:
+        again = passage.data in seen
+        seen.add(passage.data)
+        lines += _drawn(ladder, passage, hosts, left[0].at, again=again, verbose=verbose)
+    return "\n".join([*lines, *ladder.footer()])
+
+
+def _hosts(passages: Iterable[Passage], servers: Collection[str]) -> list[str]:
+    """The hosts to show, in the order in which they came, servers last."""
+    first: dict[str, None] = {}
+    latest: dict[str, None] = {}
+    for one in passages:
+        for host in (one.source.host, one.target.host):
+            first[host] = None
+            latest.pop(host, None)
+            latest[host] = None
+    others = set([host for host in latest if host not in servers][-_MOST_OTHERS:])
+    return [
+        *[host for host in first if host in others],
+        *[host for host in first if host in servers],
+    ]
+
+
+def _how_many(shown: int, there: int) -> str:
+    return "" if shown == there else f" (the last {shown} of {there})"
+
+
+def _drawn(
+    ladder: Ladder, passage: Passage, hosts: list[str], began: float, *, again: bool, verbose: bool
+) -> list[str]:
+    time = passage.at - began
+    source, target = hosts.index(passage.source.host), hosts.index(passage.target.host)
+    if not passage.data:
+        label = f"{passage.transport} {passage.fate}" if passage.fate == "connected" else passage.fate
+        return ladder.arrow(Arrow(time, source, target, label, "", (), Kind.CONNECTION))
+    fate = (passage.fate,) if passage.fate else ()
+    if not passage.data.strip(b"\r\n\0"):
+        return ladder.arrow(Arrow(time, source, target, "keep-alive", "", fate, Kind.PROVISIONAL))
+    try:
+        message = parse_message(passage.data, _LIMITS)
+    except MessageError as error:
+        notes = (*fate, error.reason)
+        return ladder.arrow(Arrow(time, source, target, "no SIP", "", notes, Kind.FAILURE))
+    kind = Kind.AGAIN if again else captions.kind(message)
+    notes = (*fate, "again") if again else (*fate, *_notes(message, verbose))
+    arrow = Arrow(time, source, target, captions.label(message), captions.aside(message), notes, kind)
+    lines = ladder.arrow(arrow)
+    if verbose and not again:
+        lines += ladder.verbatim(captions.text_lines(message))
+    return lines
+
+
+def _notes(message: Request | Response, verbose: bool) -> tuple[str, ...]:
+    return () if verbose else captions.notes(message)
+
+
+def decisions_text(decisions: Sequence[Decision], most: int = 10) -> str:
+    """The last decisions, the newest last: what was asked on the way to each answer, and what it said."""
+    lines: list[str] = []
+    for one in decisions[-most:]:
+        lines.append(f"{one.method} {one.uri} for {one.aor}, CSeq {one.cseq}: {one.status} {one.reason}")
+        for step in one.steps:
+            waited = f" after {step.seconds:.3g} s" if step.seconds else ""
+            lines.append(f"    {step.asked}: {step.verdict}{waited}{step.reason and ', '}{step.reason}")
+    return "\n".join([visible(line) for line in lines])
