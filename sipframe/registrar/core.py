@@ -10,7 +10,6 @@ plug-in does wrong lets anyone in.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -18,13 +17,15 @@ from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request, SipURI, format_date
+from sipframe.registrar.flow_bindings import FlowBindings
 from sipframe.registrar.plan import Plan, Registration, contact_lines, plan, registration_of
+from sipframe.registrar.removal import MOST_RACES, Removals, Store
+from sipframe.registrar.turns import IDLE, Turns
+from sipframe.roads import flow_text
 from sipframe.seams import Seam, field_lines, refusal_for, refusal_line, report
 from sipframe.transaction import ServerTransaction
 from sipframe.verdicts import (
     Accepted,
-    Address,
-    Binding,
     Challenge,
     Identity,
     Rejected,
@@ -34,9 +35,6 @@ from sipframe.verdicts import (
 )
 
 __all__ = ["Answering", "Registrar"]
-
-_MOST_RACES = 8
-_WAITS, _RUNS, _ENDED = range(3)
 
 
 class Answering(Protocol):
@@ -54,13 +52,6 @@ class Authenticator(Protocol):
     """IAuthenticator for the type checker."""
 
     def authenticate(self, request: Request, flow: IFlow) -> object: ...
-
-
-class Store(Protocol):
-    """ILocationStore for the type checker."""
-
-    def lookup(self, aor: str) -> object: ...
-    def replace(self, aor: str, bindings: tuple[Binding, ...], version: int) -> object: ...
 
 
 class Policy(Protocol):
@@ -82,13 +73,22 @@ class _Attempt:
         "plan",
         "policies_left",
         "races",
+        "registrar",
         "request",
         "terms",
         "transaction",
         "turn",
     )
 
-    def __init__(self, transaction: ServerTransaction, aor: str, asked: Registration, terms: Terms) -> None:
+    def __init__(
+        self,
+        registrar: Registrar,
+        transaction: ServerTransaction,
+        aor: str,
+        asked: Registration,
+        terms: Terms,
+    ) -> None:
+        self.registrar = registrar
         self.transaction = transaction
         self.request = transaction.request
         self.flow = transaction.flow
@@ -101,7 +101,11 @@ class _Attempt:
         self.plan: Plan | None = None
         self.now = 0.0
         self.races = 0
-        self.turn = _ENDED
+        self.turn = IDLE
+
+    def take(self) -> None:
+        """It is its turn."""
+        self.registrar.look_up(self)
 
 
 class Registrar:
@@ -135,9 +139,10 @@ class Registrar:
         self._events = events
         self._wall_clock = wall_clock
         self._answering = answering
-        self._most_waiting = most_waiting
         self._most_asked = most_asked
-        self._in_turn: dict[str, deque[_Attempt]] = {}
+        self._turns = Turns(most_waiting)
+        self.removals = Removals(self._turns, store, seam, events, wall_clock)
+        self.flow_bindings = FlowBindings(self.removals)
         self._date = (0, "")
 
     def register(self, transaction: ServerTransaction) -> None:
@@ -153,7 +158,7 @@ class Registrar:
             self._refuse(transaction, request, Rejected(404, "Domain not served here"), proven=False)
             return
         asked = registration_of(request, flow_text(flow), self._most_asked)
-        attempt = _Attempt(transaction, self._domains.aor_asked(uri, to), asked, self._terms)
+        attempt = _Attempt(self, transaction, self._domains.aor_asked(uri, to), asked, self._terms)
         self._seam.ask(
             self._authenticator.authenticate, (request, flow), attempt, self._authenticated, self._failed
         )
@@ -208,45 +213,13 @@ class Registrar:
         if identity is None or (attempt.aor not in identity.aors and verdict.third_party is not True):
             self._refuse_attempt(attempt, Rejected(403, "Not your address of record"))  # 10.3 step 4
             return
-        self._wait_for_turn(attempt)
-
-    def _wait_for_turn(self, attempt: _Attempt) -> None:
-        waiting = self._in_turn.get(attempt.aor)
-        if waiting is None:
-            self._in_turn[attempt.aor] = deque()
-            self._take_turns(attempt)
-        elif len(waiting) < self._most_waiting:
-            waiting.append(attempt)
-        else:
+        if not self._turns.wait(attempt):
             self._refuse_attempt(
                 attempt, refusal_for(Unavailable("too many registrations of one AOR at once"))
             )
 
-    def _take_turns(self, attempt: _Attempt) -> None:
-        """Carry out ``attempt`` and those behind it, until one of them has to wait for the store."""
-        while True:
-            attempt.turn = _RUNS
-            self._look_up(attempt)
-            if attempt.turn == _RUNS:
-                attempt.turn = _WAITS
-                return
-            waiting = self._in_turn[attempt.aor]
-            if not waiting:
-                del self._in_turn[attempt.aor]
-                return
-            attempt = waiting.popleft()
-
-    def _end_turn(self, attempt: _Attempt) -> None:
-        waited = attempt.turn == _WAITS
-        attempt.turn = _ENDED
-        if waited:
-            waiting = self._in_turn[attempt.aor]
-            if waiting:
-                self._take_turns(waiting.popleft())
-            else:
-                del self._in_turn[attempt.aor]
-
-    def _look_up(self, attempt: _Attempt) -> None:
+    def look_up(self, attempt: _Attempt) -> None:
+        """It is the turn of ``attempt``."""
         self._seam.ask(self._store.lookup, (attempt.aor,), attempt, self._looked_up, self._store_failed)
 
     def _looked_up(self, attempt: _Attempt, snapshot: object) -> None:
@@ -256,7 +229,7 @@ class Registrar:
         planned = plan(attempt.asked, snapshot.bindings, attempt.terms, attempt.now)
         if isinstance(planned, Rejected):
             self._refuse_attempt(attempt, planned)
-            self._end_turn(attempt)
+            self._turns.end(attempt)
             return
         attempt.plan = planned
         if not planned.changed:
@@ -268,13 +241,15 @@ class Registrar:
     def _replaced(self, attempt: _Attempt, done: object) -> None:
         if done is True:
             self._succeed(attempt)
-            self._end_turn(attempt)
+            if attempt.terms.drop_when_flow_lost and attempt.asked.contacts:
+                self.flow_bindings.bound(attempt.aor, attempt.flow)
+            self._turns.end(attempt)
         elif done is False:
             # Another writer was there between look-up and replace: plan again on what is there now.
             attempt.races += 1
-            if attempt.races >= _MOST_RACES:
+            if attempt.races >= MOST_RACES:
                 raise RuntimeError("the version moved on each time")
-            self._look_up(attempt)
+            self.look_up(attempt)
         else:
             raise TypeError("replace() gave neither True nor False")
 
@@ -320,18 +295,8 @@ class Registrar:
         try:
             self._failed(attempt, method, error)
         finally:
-            self._end_turn(attempt)
+            self._turns.end(attempt)
 
     def _failed(self, attempt: _Attempt, method: object, error: BaseException) -> None:
         report(self._events, method, error)
         self._refuse_attempt(attempt, refusal_for(error))
-
-
-def flow_text(flow: IFlow) -> str:
-    """A flow as a binding remembers it: ``TRANSPORT LOCAL PEER SERIAL``."""
-    local, peer = flow.local, flow.peer
-    return f"{flow.transport} {_end(local)} {_end(peer)} {flow.serial}"
-
-
-def _end(address: Address) -> str:
-    return f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"

@@ -312,7 +312,7 @@ class _OutgoingStream(StreamProtocol):
         super().overdue()
 
     def _use(self) -> None:
-        self._in_use(self._ground.limits.outgoing_idle)
+        self._in_use()
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
             connecting.end(self.flow, "")

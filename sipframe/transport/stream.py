@@ -61,7 +61,7 @@ class StreamProtocol:
         "_framer",
         "_ground",
         "_heard",
-        "_idle",
+        "_ours",
         "_peer",
         "_queued",
         "_secure",
@@ -81,8 +81,7 @@ class StreamProtocol:
         self._state = _LOST
         self._framer: StreamFramer | None = None
         self._heard = self._since = _NEVER
-        self._stuck = self._shown = False
-        self._idle = ground.limits.idle
+        self._stuck = self._shown = self._ours = False
         self._queued = 0
         self.slot = 0
         self.factory: object = None
@@ -249,10 +248,9 @@ class StreamProtocol:
             # and read on without looking until the peer closes as well or has lingered too long.
             self._transport.loseWriteConnection()
 
-    def _in_use(self, idle: float) -> None:
-        """It speaks SIP from now on, and need not begin: it is a connection of ours. ``idle`` is its limit."""
-        self._shown = True
-        self._idle = idle
+    def _in_use(self) -> None:
+        """It speaks SIP from now on: it is a connection of ours, and it is not the peer who must begin."""
+        self._shown = self._ours = True
         self._heard = self._ground.deadlines.now
         self._enter(_OPEN)
 
@@ -274,7 +272,7 @@ class StreamProtocol:
         limits = self._ground.limits
         state = self._state
         if state == _OPEN:
-            idle = self._heard + self._idle
+            idle = self._heard + (limits.outgoing_idle if self._ours else limits.idle)
             return idle if self._since == _NEVER else min(idle, self._since + limits.message)
         if state == _SILENT:
             return self._since + limits.first_message

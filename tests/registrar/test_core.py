@@ -673,7 +673,7 @@ class TestTurns:
         world.bind(1)
         world.bind(2)
         slow.answer(True)
-        assert world.registrar._in_turn == {}
+        assert world.registrar._turns._by_aor == {}
 
 
 class TestRaces:
@@ -773,6 +773,17 @@ class TestLateness:
         world.flow.alive = True
         world.bind(2)
         assert world.statuses() == [200, 200]
+
+    def test_a_binding_that_hangs_on_its_flow(self) -> None:
+        world = World(terms=Terms(drop_when_flow_lost=True))
+        world.flow = FakeFlow("TCP")
+        world.register()  # a query hangs on nothing
+        assert world.registrar.flow_bindings.remembered == 0
+        world.bind(2)
+        world.flow.alive = False
+        world.registrar.flow_bindings.flow_lost(world.flow)
+        assert world.contacts() == []
+        assert world.happened[-1].name == "sipframe.registrar.removed"
 
     def test_a_retransmission_during_a_slow_answer_asks_nobody_again(self, world: World) -> None:
         slow = Slow()
