@@ -201,8 +201,9 @@ class Conversation(Protocol):
         self._end()
 
     def _end(self) -> None:
+        if self._phase is _Phase.SENDING:
+            self._out().unregisterProducer()
         self._let_go(_Phase.ENDING)
-        self._out().unregisterProducer()
         self._out().loseConnection()
         self._arm()
 

@@ -87,6 +87,13 @@ class RawClient:
         """All lines until the end."""
         return list(iter(self.line, None))
 
+    def lines_until_torn(self) -> list[bytes]:
+        """All octets until the end, in lines of which the last may be torn."""
+        try:
+            return self._lines.readlines()
+        except ConnectionError:
+            return []
+
     def close(self) -> None:
         self._lines.close()
         self.socket.close()
