@@ -23,6 +23,7 @@ __all__ = [
     "ICloseable",
     "ICredentialSource",
     "ICredentialSourceFactory",
+    "IExpiring",
     "IFlow",
     "ILocationStore",
     "ILocationStoreFactory",
@@ -102,6 +103,16 @@ class ILocationStore(Interface):
 
         Called now and then by the service. Whether an expired binding is still there is never visible in SIP.
         """
+
+
+class IExpiring(Interface):
+    """What a location store provides besides :class:`ILocationStore` when it can tell whose bindings have ended.
+
+    Then :meth:`forget` is called in the place of :meth:`ILocationStore.expire`, and who watches bindings hears of it.
+    """
+
+    def forget(now: float) -> object:
+        """Do what :meth:`ILocationStore.expire` does; return a :class:`~sipframe.verdicts.Forgotten` for each AOR."""
 
 
 class IPolicy(Interface):

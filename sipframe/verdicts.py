@@ -16,6 +16,7 @@ __all__ = [
     "Admitted",
     "Binding",
     "Challenge",
+    "Forgotten",
     "Identity",
     "Rejected",
     "Secret",
@@ -157,3 +158,11 @@ class Snapshot(NamedTuple):
 
 
 NO_BINDINGS = Snapshot((), 0)
+
+
+class Forgotten(NamedTuple):
+    """What a location store forgot of one AOR because its time was over, and what the AOR has left."""
+
+    aor: str
+    ended: tuple[Binding, ...]
+    left: tuple[Binding, ...]

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 from zope.interface import implementer
 
-from sipframe.interfaces import ILocationStore
+from sipframe.interfaces import IExpiring, ILocationStore
 from sipframe.location.table import BindingTable
-from sipframe.verdicts import Binding, Snapshot
+from sipframe.verdicts import Binding, Forgotten, Snapshot
 
 __all__ = ["MemoryStore"]
 
 
-@implementer(ILocationStore)
+@implementer(ILocationStore, IExpiring)
 class MemoryStore:
     """Bindings in memory only.
 
@@ -49,8 +49,11 @@ class MemoryStore:
         At most ``expire_at_once`` AORs are looked at, so that nobody waits for long; what is left over goes with the
         next call. Once a second is often enough to call it.
         """
-        forgotten = 0
-        for aor, left in self._table.expired(now, self._expire_at_once):
-            forgotten += len(self._table.entry(aor)) - 1 - len(left)
-            self._table.put(aor, left)
-        return forgotten
+        return sum([len(one.ended) for one in self.forget(now)])
+
+    def forget(self, now: float) -> list[Forgotten]:
+        """The same, and say what was forgotten of whom (IExpiring)."""
+        found = self._table.expired(now, self._expire_at_once)
+        for one in found:
+            self._table.put(one.aor, one.left)
+        return found

@@ -25,13 +25,13 @@ from typing import Final, Literal
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sipframe.interfaces import ICloseable, ILocationStore
+from sipframe.interfaces import ICloseable, IExpiring, ILocationStore
 from sipframe.location.errors import LocationError, LocationOverloaded
 from sipframe.location.rows import Row, Rows, read, row_of
 from sipframe.location.schema import open_database
 from sipframe.location.table import BindingTable, Entry
 from sipframe.location.writer import CallsFromThread, Changes, Writer, commit
-from sipframe.verdicts import Binding, Snapshot
+from sipframe.verdicts import Binding, Forgotten, Snapshot
 
 __all__ = ["Durability", "SQLiteStore"]
 
@@ -54,7 +54,7 @@ class _Group:
         return [(aor, Rows(len(before[aor]) - 1, rows)) for aor, rows in self.rows.items()]
 
 
-@implementer(ILocationStore, ICloseable)
+@implementer(ILocationStore, ICloseable, IExpiring)
 class SQLiteStore:
     """Bindings in memory and, before anyone is told, in the database at ``path``.
 
@@ -179,15 +179,17 @@ class SQLiteStore:
         at, so that nobody waits for long, and none while too much is on its way to the disk; what is left over goes
         with a later call. Once a second is often enough to call it.
         """
+        return sum([len(one.ended) for one in self.forget(now)])
+
+    def forget(self, now: float) -> list[Forgotten]:
+        """The same, and say what was forgotten of whom (IExpiring)."""
         writer = self._writer
         if writer is None or not writer.alive or self._closing or len(self._open.rows) >= self._most_queued:
-            return 0
-        forgotten = 0
-        for aor, left in self._table.expired(now, self._expire_at_once):
-            before = self._table.entry(aor)
-            forgotten += len(before) - 1 - len(left)
-            self._change(aor, before, left)
-        return forgotten
+            return []
+        found = self._table.expired(now, self._expire_at_once)
+        for one in found:
+            self._change(one.aor, self._table.entry(one.aor), one.left)
+        return found
 
     # The road of a change
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sipframe.location.expiry import ExpiryWheel, second_of
-from sipframe.verdicts import NO_BINDINGS, Binding, Snapshot
+from sipframe.verdicts import NO_BINDINGS, Binding, Forgotten, Snapshot
 
 __all__ = ["ABSENT", "BindingTable", "Entry", "bindings_of"]
 
@@ -68,14 +68,15 @@ class BindingTable:
             del self._entries[aor]
             self._wheel.remove(aor, was)
 
-    def expired(self, now: float, most: int) -> list[tuple[str, tuple[Binding, ...]]]:
-        """The AORs that have expired bindings, each with those that remain. Looks at ``most`` AORs at most."""
+    def expired(self, now: float, most: int) -> list[Forgotten]:
+        """What has ended at ``now``, and what remains of the same AORs. Looks at ``most`` AORs at most."""
         found = []
         for aor in self._wheel.due(now, most):
             entry = self._entries[aor]
             left = [fields for fields in entry[1:] if fields[_ENDS] > now]
             if len(left) < len(entry) - 1:
-                found.append((aor, bindings_of((0, *left))))
+                ended = [fields for fields in entry[1:] if not fields[_ENDS] > now]
+                found.append(Forgotten(aor, bindings_of((0, *ended)), bindings_of((0, *left))))
         return found
 
     def __iter__(self) -> Iterator[tuple[str, Snapshot]]:
