@@ -137,7 +137,8 @@ class SQLSource:
     async def close(self) -> None:
         """Close the connections, once every query has ended (ICloseable)."""
         _ = await DeferredList(self._answers.calls)
-        self._pool.close()
+        if self._pool.running or self._pool.startID is not None:  # else the reactor has closed it
+            self._pool.close()
 
     def _look_up(self, username: str, realm: str, algorithm: str) -> Deferred[Secret | None]:
         values = {"username": username, "realm": realm, "algorithm": algorithm}

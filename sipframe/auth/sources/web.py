@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from OpenSSL import SSL, crypto
 from service_identity import VerificationError
@@ -58,8 +58,9 @@ class _Body(Protocol):
 
     def _give_up(self) -> None:
         self._parts.clear()
-        if self.transport is not None:
-            self.transport.loseConnection()
+        transport: Any = self.transport
+        if transport is not None:
+            transport.stopProducing()  # closes the connection; loseConnection() would wait for the server's goodbye
 
 
 def body_of(response: IResponse, largest: int) -> Deferred[bytes]:
