@@ -123,6 +123,9 @@ class Settings:
     Pairs of paths will do."""
     client_ca: Path | None = None
     """PEM file of the authorities whose client certificates are verified; None asks for none."""
+    peer_ca: Path | None = None
+    """PEM file of the authorities that are believed when we connect to others over TLS; None believes the system's. The
+    first of ``certificates`` is what we show when asked; the self-signed one never is."""
     credentials: tuple[Choice, ...] = (Choice("sqlite"),)
     """Who knows the secrets, asked in this order: the first that knows a user decides."""
     authenticators: tuple[Choice, ...] = (Choice("digest"),)

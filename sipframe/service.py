@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import count
 from pathlib import Path
-from types import CoroutineType
 from typing import Any, ClassVar
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
@@ -25,19 +25,34 @@ from twisted.logger import Logger
 from sipframe import wiring
 from sipframe.admin.protocol import SOCKET_NAME
 from sipframe.admin.server import AdminServer
+from sipframe.application import Application, canonical
+from sipframe.changes import Watcher, forget_expired, watch
 from sipframe.config import Settings
 from sipframe.decisions import Decisions
+from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.message import MessageError, Request, Response
 from sipframe.plugged import Given, Plugged, PlugIn
-from sipframe.registrar import Domains, Registrar
+from sipframe.registrar import Registrar
 from sipframe.seams import Seam
+from sipframe.sending import Sender
 from sipframe.surroundings import Surroundings
 from sipframe.transaction import TransactionLayer
-from sipframe.transport import Ground, Listeners, Listening, TLSError, TLSIdentity, TransportCounters
+from sipframe.transport import (
+    Connections,
+    Ground,
+    HostResolver,
+    Listeners,
+    Listening,
+    OurEnds,
+    TLSError,
+    TLSIdentity,
+    TransportCounters,
+)
+from sipframe.uac import RequestFailed, Resolver, UserAgentClient
 from sipframe.uas import UserAgentServer
-from sipframe.verdicts import Address
+from sipframe.verdicts import Address, Binding, Unavailable
 from sipframe.wiring import StartError
 
 __all__ = ["SIPService"]
@@ -50,21 +65,31 @@ RELOADED = (
     "client_ca",
     "credentials",
     "limits",
+    "peer_ca",
     "policies",
     "terms",
 )
 """The settings that :meth:`SIPService.reload` takes into use while the server runs."""
 _STOP_LOOKS_EVERY = 0.05
+_NOT_RUNNING = "the server is not running"
 
 
 class Arrivals:
-    """Where the transport delivers: the transaction layer, and the UAS core for what is no sound message."""
+    """Where the transport delivers: the transaction layer, the UAS core for what is no sound message, and
+    ``flow_lost`` for who else cares.
+    """
 
-    __slots__ = ("_layer", "_uas")
+    __slots__ = ("_flow_lost", "_layer", "_uas")
 
-    def __init__(self, layer: TransactionLayer, uas: UserAgentServer) -> None:
+    def __init__(
+        self,
+        layer: TransactionLayer,
+        uas: UserAgentServer,
+        flow_lost: Callable[[IFlow], object] | None = None,
+    ) -> None:
         self._layer = layer
         self._uas = uas
+        self._flow_lost = flow_lost
 
     def request(self, request: Request, flow: IFlow) -> None:
         try:
@@ -80,6 +105,8 @@ class Arrivals:
 
     def flow_lost(self, flow: IFlow) -> None:
         self._layer.flow_lost(flow)
+        if self._flow_lost is not None:
+            self._flow_lost(flow)
 
     def too_large(self, data: bytes, flow: IFlow) -> bytes | None:
         return self._uas.too_large(data, flow)
@@ -91,8 +118,9 @@ class SIPService(Service):
     ``authenticator`` (IAuthenticator) stands for all of authentication; ``credentials`` (ICredentialSource) only tells
     secrets to the stock Digest authenticator; without either, the accounts in the state directory do. ``location``
     (ILocationStore) stands in for the store that the settings name; it is neither started nor closed here. ``policies``
-    are asked in their order. ``wall_clock`` gives seconds since 1970, ``entropy`` random octets. Raises StartError when
-    a plug-in is not what it should be.
+    are asked in their order. ``resolver`` finds where requests of ours go (:class:`sipframe.uac.Resolver`); without it
+    that is what the reactor makes of a host name. ``wall_clock`` gives seconds since 1970, ``entropy`` random octets.
+    Raises StartError when a plug-in is not what it should be.
     """
 
     admin_unless_set: ClassVar[bool] = False
@@ -107,6 +135,7 @@ class SIPService(Service):
         authenticator: object | None = None,
         location: object | None = None,
         policies: Sequence[object] = (),
+        resolver: Resolver | None = None,
         wall_clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -118,6 +147,7 @@ class SIPService(Service):
         self._given = Given(
             credentials=credentials, authenticator=authenticator, location=location, policies=tuple(policies)
         ).verified()
+        self._resolver: Resolver = HostResolver(reactor) if resolver is None else resolver
         self._wall_clock = wall_clock
         self._entropy = entropy
         self._running: _Running | None = None
@@ -154,7 +184,7 @@ class SIPService(Service):
     def _start(self, running: _Running) -> None:
         settings, reactor = self.settings, self._reactor
         try:
-            domains = Domains(settings.domains, settings.aliases)
+            domains = self._domains()
         except ValueError as error:
             raise StartError(str(error)) from None
         plugged = running.plugged = Plugged(settings, self._given, self._surroundings)
@@ -185,15 +215,40 @@ class SIPService(Service):
             running.identity.watch(reactor, settings.certificates_every)
         # UDP flows, connections and their limits stand on this.
         ground = running.ground = Ground(
-            clock=reactor, sink=Arrivals(running.layer, uas), limits=settings.limits, counters=self.counters
+            clock=reactor,
+            sink=Arrivals(running.layer, uas, registrar.flow_bindings.flow_lost),
+            limits=settings.limits,
+            counters=self.counters,
+            # A binding that outlives this process must not find a flow of another one under its number.
+            serials=count(1 + int.from_bytes(self._entropy(6), "big")),
         )
-        running.listeners = Listeners(reactor, ground, running.identity)
+        listeners = running.listeners = Listeners(reactor, ground, running.identity)
+        running.connections = Connections(
+            reactor, ground, OurEnds(listeners.open), wiring.tls_client(settings)
+        )
+        sender = Sender(
+            running.layer,
+            running.connections,
+            self._entropy,
+            large=settings.limits.udp_request,
+            most=settings.transactions.max_client_transactions,
+        )
+        running.application = Application(
+            domains=domains,
+            location=plugged.location,
+            removals=registrar.removals,
+            client=UserAgentClient(sender, self._resolver, seam, self.events),
+            seam=seam,
+            wall_clock=self._wall_clock,
+            entropy=self._entropy,
+        )
         for address in settings.listen:
             try:
                 running.listeners.listen(address)
             except CannotListenError as error:
                 raise StartError(f"--listen {address}: {_why(error)}") from None
-        running.expiry = LoopingCall(_expire, plugged.location, self._wall_clock)
+        location = plugged.location
+        running.expiry = LoopingCall(lambda: forget_expired(location, self.events, self._wall_clock()))
         running.expiry.clock = reactor
         _ = running.expiry.start(settings.expire_every, now=False)
         socket = self._admin_socket()
@@ -272,6 +327,7 @@ class SIPService(Service):
         ]
         left = tuple([name.replace("_", "-") for name in changed if name not in RELOADED])
         settings = attrs.evolve(self.settings, **{name: getattr(settings, name) for name in RELOADED})
+        tls_client = wiring.tls_client(settings)
         plugged = Plugged(settings, self._given, self._surroundings, running.plugged)
         try:
             if running.identity is not None:
@@ -283,6 +339,8 @@ class SIPService(Service):
         before = running.plugged
         assert before is not None
         running.take(plugged, settings)
+        assert running.connections is not None
+        running.connections.tls = tls_client
         running.retire(self._reactor, before, plugged, settings.plugin_deadline)
         _log.info("settings are taken into use; changed: {changed}", changed=", ".join(changed) or "none")
         if left:
@@ -294,6 +352,76 @@ class SIPService(Service):
         """The location store (ILocationStore) while the service runs, else None."""
         running = self._running
         return None if running is None or running.plugged is None else running.plugged.location
+
+    def bindings(self, aor: str) -> Deferred[tuple[Binding, ...]]:
+        """A Deferred of what ``aor`` has now, expired bindings left out; it fails when the store does.
+
+        Raises ValueError when ``aor`` is no SIP URI with a user.
+        """
+        application = self._application
+        return fail(Unavailable(_NOT_RUNNING)) if application is None else application.bindings(aor)
+
+    def watch(self, aor: str | None, watcher: Watcher) -> Callable[[], None]:
+        """Call ``watcher(aor, bindings, change)`` for every change of ``aor``, or of all AORs; the result ends that.
+
+        ``bindings`` are all that the AOR has now, ``change`` is ``bound``, ``removed`` or ``expired``. It goes on over
+        stops and starts. Raises ValueError when ``aor`` is no SIP URI with a user.
+        """
+        return watch(self.events, None if aor is None else canonical(self._domains(), aor), watcher)
+
+    def remove(self, aor: str, contact: str | None = None) -> Deferred[tuple[Binding, ...]]:
+        """Remove all bindings of ``aor``, or those whose contact equals ``contact`` (RFC 3261 19.1.4).
+
+        A Deferred of those that were removed, once that is durable; it fails when the store does. The phone is not
+        told, and may register again. Raises ValueError when one of the two is no URI.
+        """
+        application = self._application
+        if application is None:
+            return fail(Unavailable(_NOT_RUNNING))
+        return application.remove(aor, contact, "application")
+
+    def send(
+        self,
+        method: str,
+        target: str | Binding,
+        *,
+        to: str | None = None,
+        from_: str | None = None,
+        fields: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+        provisional: Callable[[Response], object] | None = None,
+    ) -> Deferred[Response]:
+        """Send a request outside any dialog, such as OPTIONS, MESSAGE or NOTIFY, and wait for its final response.
+
+        ``target`` is a binding, which is reached by the connection it was registered by while that lives, or a SIP URI.
+        ``to`` and ``from_`` are URIs: the target, and ``sip:`` with the first domain, unless they are given. ``fields``
+        are more header fields. ``provisional`` is called with each 1xx.
+
+        A Deferred of the final response, whatever its status; challenges are not answered. It fails with
+        :class:`sipframe.uac.RequestFailed` when there is none: 408 after 64*T1 of silence, 503 when nobody can be
+        reached. To cancel it is to wait no longer. Raises ValueError when the request cannot be made.
+        """
+        application = self._application
+        if application is None:
+            return fail(RequestFailed(503, _NOT_RUNNING))
+        return application.send(
+            method,
+            target,
+            to=to,
+            from_=from_,
+            fields=fields,
+            body=body,
+            content_type=content_type,
+            provisional=provisional,
+        )
+
+    @property
+    def _application(self) -> Application | None:
+        return None if self._running is None else self._running.application
+
+    def _domains(self) -> Domains:
+        return Domains(self.settings.domains, self.settings.aliases)
 
     def transactions(self) -> dict[tuple[str, str], int]:
         """How many transactions there are, by machine and state. Looks at each."""
@@ -315,6 +443,8 @@ class _Running:
         self.uas: UserAgentServer | None = None
         self.registrar: Registrar | None = None
         self.ground: Ground | None = None
+        self.connections: Connections | None = None
+        self.application: Application | None = None
         self.retired: list[tuple[IDelayedCall, Callable[[], None]]] = []
         self.admin: AdminServer | None = None
 
@@ -348,6 +478,10 @@ class _Running:
             self.expiry.stop()
         if self.identity is not None:
             self.identity.stop_watching()
+        if self.application is not None:
+            self.application.stop()
+        if self.connections is not None:
+            self.connections.close()
         if self.seam is not None:
             self.seam.stop()  # 503 to whom nobody has answered
         if self.layer is not None:
@@ -371,18 +505,6 @@ class _Running:
 
 def _fields(settings: Settings) -> list[str]:
     return [field.name for field in attrs.fields(type(settings))]
-
-
-def _expire(location: Any, wall_clock: Callable[[], float]) -> None:
-    try:
-        answer = location.expire(wall_clock())
-    except Exception:
-        _log.failure("the location store cannot forget what has expired")
-        return
-    if isinstance(answer, CoroutineType):
-        answer = Deferred.fromCoroutine(answer)
-    if isinstance(answer, Deferred):
-        _ = answer.addErrback(lambda failure: _log.failure("the location store cannot expire", failure))
 
 
 def _why(error: CannotListenError) -> str:

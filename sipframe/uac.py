@@ -81,18 +81,23 @@ class Target:
     __slots__ = ("next", "request_uri", "routes", "secure")
 
     def __init__(self, uri: str, path: Sequence[str] = ()) -> None:
-        self.request_uri = uri
-        self.routes = tuple(path)
         first: URI = parse_uri(uri)
+        self.request_uri = _without_the_rest(first) if isinstance(first, SipURI) else uri
+        self.routes = tuple(path)
         self.secure = first.scheme == "sips"
         if path:
             first = parse_name_addr(path[0]).uri
             self.secure = self.secure or first.scheme == "sips"
             if isinstance(first, SipURI) and first.param("lr") is None:
                 # RFC 3261 12.2.1.1: a strict router finds itself in the Request-URI.
-                self.request_uri = parse_name_addr(path[0]).uri_text
-                self.routes = (*path[1:], f"<{uri}>")
+                self.routes = (*path[1:], f"<{self.request_uri}>")
+                self.request_uri = _without_the_rest(first)
         self.next = first
+
+
+def _without_the_rest(uri: SipURI) -> str:
+    """``uri`` as a Request-URI: without what is not allowed there (RFC 3261 19.1.1, table 1)."""
+    return str(uri._replace(params=tuple([one for one in uri.params if one[0] != "method"]), headers=()))
 
 
 class OwnRequest:

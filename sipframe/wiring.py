@@ -18,6 +18,8 @@ from zope.interface.verify import verifyObject
 from sipframe.config import Settings
 from sipframe.transport import (
     CertificateFiles,
+    TLSClient,
+    TLSClientSettings,
     TLSError,
     TLSIdentity,
     TLSSettings,
@@ -28,6 +30,7 @@ from sipframe.transport import (
 __all__ = [
     "StartError",
     "make_state_directory",
+    "tls_client",
     "tls_identity",
     "tls_settings",
     "verified",
@@ -63,6 +66,15 @@ def make_state_directory(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(f"--state {path}: {error.strerror}") from None
+
+
+def tls_client(settings: Settings) -> TLSClient:
+    """What TLS connections of ours need. Raises StartError."""
+    certificate = settings.certificates[0] if settings.certificates else None
+    try:
+        return TLSClient(TLSClientSettings(authorities=settings.peer_ca, certificate=certificate))
+    except TLSError as error:
+        raise StartError(f"TLS: {error}") from None
 
 
 def tls_settings(settings: Settings, now: float) -> TLSSettings:

@@ -271,6 +271,7 @@ class Registrar:
                 bindings=bindings,
                 peer=attempt.flow.peer,
                 call_id=attempt.asked.call_id,
+                cseq=attempt.asked.cseq,
             )
 
     def _refuse_attempt(self, attempt: _Attempt, verdict: Rejected) -> None:

@@ -39,6 +39,8 @@ class TransactionSettings:
     """Above it, non-INVITE transactions that were answered are let go early, the oldest first: all that is lost is
     the absorbing of a retransmission that should have come long ago. When there are none of those, every transaction
     still has work to do, and new requests are refused (:meth:`TransactionUser.refused`)."""
+    max_client_transactions: int = attrs.field(default=50_000, validator=attrs.validators.ge(1))
+    """Requests of ours that may be on their way at once; one more fails with 503."""
     timer_slack: float = attrs.field(default=0.01, validator=attrs.validators.ge(0))
     """Seconds that a timer may be late so that one wake-up serves many."""
     timer_burst: int = attrs.field(default=2000, validator=attrs.validators.ge(1))

@@ -53,7 +53,8 @@ class Connections:
         self._reactor: Any = reactor
         self.ground = ground
         self._ends = ends
-        self._tls = tls
+        self.tls = tls
+        """What the next TLS connections of ours need; it may be replaced."""
         self._flows: dict[Key, StreamFlow] = {}
         self._connecting: dict[Key, _Connecting] = {}
         self._waiting = 0
@@ -93,7 +94,7 @@ class Connections:
             self._waiting += 1
             return waiter
         try:
-            side = None if hop.transport != "TLS" or self._tls is None else self._tls.towards(hop.identity)
+            side = None if hop.transport != "TLS" or self.tls is None else self.tls.towards(hop.identity)
         except TLSError as error:
             failed(str(error))
             return None
@@ -149,8 +150,8 @@ class Connections:
         limits = self.ground.limits
         if hop.transport not in ("TCP", "TLS"):
             return f"the transport {hop.transport} is not spoken here"
-        if hop.transport == "TLS" and (self._tls is None or not hop.identity):
-            return "TLS is not spoken here" if self._tls is None else "nobody said whom to expect"
+        if hop.transport == "TLS" and (self.tls is None or not hop.identity):
+            return "TLS is not spoken here" if self.tls is None else "nobody said whom to expect"
         if self._waiting >= limits.waiting_to_connect:
             return "too many requests wait for connections"
         if connecting is None:
