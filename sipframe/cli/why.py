@@ -133,9 +133,10 @@ def _memory(end: dict[str, Any]) -> str:
     if not kept:
         return "The server has answered nothing since its start."
     since = local_time(end["oldest"])
+    answers = "1 answer" if kept == 1 else f"{kept} answers"
     if kept < most_kept:
-        return f"The server remembers everything since its start: {kept} answers, the first at {since}."
-    return f"The server remembers its last {kept} answers, since {since}."
+        return f"The server remembers everything since its start: {answers}, the first at {since}."
+    return f"The server remembers its last {answers}, since {since}."
 
 
 def _remark(text: str) -> None:
