@@ -22,7 +22,8 @@ IMPURE_CALLS = (
     "date.today",
 )
 MAY_ASK_FOR_THE_REACTOR = ("tap", "cli")
-PLUGINS_THAT_WAIT = modules("auth/sources")  # they reach files, servers and databases: reactor and clock are arguments
+# They reach files, servers and databases: reactor and clock are arguments.
+PLUGINS_THAT_WAIT = modules("auth/sources", "auth/bearer")
 
 
 def is_within(name: str, module: str) -> bool:

@@ -52,6 +52,13 @@ certificate = Plugin(
     "sipframe.auth.certificate.certificate",
     "TLS client certificates (RFC 5922); with --client-ca.",
 )
+bearer = Plugin(
+    IAuthenticator,
+    "bearer",
+    "sipframe.auth.bearer.stock.bearer",
+    "Bearer tokens (RFC 8898): signed JWTs of one issuer, over TLS.",
+    extra="bearer",
+)
 trusted = Plugin(
     IAuthenticator,
     "trusted",
