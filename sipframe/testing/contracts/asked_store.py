@@ -6,7 +6,7 @@ it. Bindings are told by their CSeq and end, ``#3 +60s``: a contract numbers wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -84,25 +84,31 @@ class AskedStore:
 
     def aors(self) -> dict[str, Snapshot]:
         """What ``aors()`` gives, AORs that have nothing left out."""
-        step = self.story.tell("aors()")
-        answer = self._wait(step, self.store.aors)
-        try:
-            pairs = list(answer)
-            found = {}
-            for aor, snapshot in pairs:
-                self._look_at(snapshot)
-                if snapshot.bindings:
-                    found[aor] = snapshot
-        except (TypeError, ValueError) as error:
-            self.story.answered(step, answer)
-            self.story.broken("aors() is iterated over, and gives pairs (aor, Snapshot).", str(error), error)
-        if len(found) < len([one for one in pairs if one[1].bindings]):
-            self.story.answered(step, pairs)
-            self.broken("aors() gives no AOR twice.")
-        self.story.answered(
-            step, "{" + ", ".join(f"{cut(a)}: {told(s.bindings)}" for a, s in found.items()) + "}"
-        )
+        found: dict[str, Snapshot] = {}
+        for aor, snapshot in self.each_aor():
+            if aor in found:
+                self.broken("aors() gives no AOR twice.", f"{aor!a} was given twice")
+            if snapshot.bindings:
+                found[aor] = snapshot
         return found
+
+    def each_aor(self) -> Iterator[tuple[str, Snapshot]]:
+        """One pair of ``aors()`` after the other."""
+        step = self.story.tell("aors()")
+        pairs = self._wait(step, self.store.aors)
+        given = []
+        try:
+            pairs = iter(pairs)
+            while (pair := next(pairs, None)) is not None:
+                aor, snapshot = pair
+                given.append(f"{aor!a}: {told(self._look_at(snapshot).bindings)}")
+                yield aor, snapshot
+        except (TypeError, ValueError) as error:
+            self.story.answered(step, f"{{{', '.join(given)} ...")
+            self.story.broken("aors() is iterated over, and gives pairs (aor, Snapshot).", str(error), error)
+        except Exception as error:
+            self.story.raised(step, error)
+        self.story.answered(step, f"{{{', '.join(given)}}}")
 
     # Calls that are not waited for.
 

@@ -147,7 +147,8 @@ class _Writer:
         self.report("begun", aor, number, count, expected, snapshot.version)
 
         def ended(attempt: Attempt) -> None:
-            self.report("ended", number, repr(attempt.answer if attempt.error is None else attempt.error))
+            raised = attempt.error is not None
+            self.report("ended", number, repr(attempt.error if raised else attempt.answer), raised)
             _ = self.waiting.pop(number, None)
 
         attempt = self.it.begin_replace(aor, numbered(number, count), snapshot.version, ended)
@@ -182,9 +183,11 @@ class _Dead:
                 history.append(Write(expected, number, None, moment))
                 self.sizes[number] = count
             else:
-                number, answer = rest
+                number, answer, raised = rest
                 aor, position, step = places[number]
                 self.story.answered(step, answer)
+                if raised:
+                    self.story.broken("What can be answered is answered, not raised.", answer)
                 if answer not in ("True", "False"):
                     self.story.broken("replace() returns True or False, nothing else.")
                 before = self.histories[aor][position]

@@ -49,7 +49,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         error = self.it.story.error
-        _ = self.context.__exit__(None if error is None else type(error), error, None)
+        if error is None:
+            _ = self.context.__exit__(None, None, None)
+        else:
+            _ = self.context.__exit__(type(error), error, error.__traceback__)
 
     @rule(writer=_writers, aor=_keys)
     def look(self, writer: str, aor: str) -> None:
@@ -99,23 +102,27 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def they_are_the_same(self) -> None:
         """What is looked up is what is in the dictionary, and a version means one state."""
-        found = self.it.aors()
+        story = self.it.story
+        with story.aside():
+            found = self.it.aors()
+            if found.keys() - self.model.keys():
+                self.broken(
+                    "aors() gives what was put in.", f"nobody put in {set(found) - set(self.model)!a}"
+                )
         for aor, expected in self.model.items():
-            snapshot = self.it.lookup(aor)
-            if snapshot.bindings != expected:
-                self.broken(
-                    "What was acknowledged is there, and nothing else.", f"{aor!a} had {told(expected)}"
-                )
-            if found.get(aor, Snapshot((), snapshot.version)) != snapshot:
-                self.broken("aors() gives what lookup() gives.")
-            state = self.versions[aor].setdefault(snapshot.version, self.states[aor])
-            if state != self.states[aor] and (snapshot.version or expected):
-                self.broken(
-                    "A version never comes back with other bindings.",
-                    f"{aor!a} had version {snapshot.version} before",
-                )
-        if found.keys() - self.model.keys():
-            self.broken("aors() gives what was put in.", f"nobody put in {set(found) - set(self.model)!a}")
+            with story.aside():
+                snapshot = self.it.lookup(aor)
+                if snapshot.bindings != expected:
+                    self.broken(
+                        "What was acknowledged is there, and nothing else.", f"it had {told(expected)}"
+                    )
+                if found.get(aor, Snapshot((), snapshot.version)) != snapshot:
+                    self.broken("aors() gives what lookup() gives.", f"it gives {found.get(aor)}")
+                state = self.versions[aor].setdefault(snapshot.version, self.states[aor])
+                if state != self.states[aor] and (snapshot.version or expected):
+                    self.broken(
+                        "A version never comes back with other bindings.", "it had that version before"
+                    )
 
     def changed(self, aor: str, bindings: tuple[Binding, ...]) -> None:
         """The dictionary changes."""

@@ -6,6 +6,8 @@ step in order, one line each, then what was expected where that is not plain. Lo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 __all__ = ["ContractBroken", "Story", "cut"]
@@ -39,6 +41,13 @@ class Story:
     def answered(self, step: int, answer: object) -> None:
         """Say what came of a step."""
         self._steps[step] += f" -> {answer if isinstance(answer, str) else cut(answer)}"
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Steps that are only of interest when they break the contract."""
+        before = len(self._steps)
+        yield
+        del self._steps[before:]
 
     def never_answered(self, step: int, cause: BaseException | None = None) -> NoReturn:
         """A call that nothing can answer any more."""
