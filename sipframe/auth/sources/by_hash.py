@@ -1,6 +1,6 @@
 """The names that a source has in memory, by their hash (RFC 7616 3.4.4).
 
-Rules: names are hashed when a realm and algorithm are asked about for the first time, some 2 us each, and never twice.
+Rules: names are hashed when a realm and algorithm are asked about for the first time, some 3 us each, and never twice.
 """
 
 from __future__ import annotations

@@ -39,13 +39,14 @@ class FirstOf:
         """What the first source gives that knows ``username`` (ICredentialSource)."""
         for position, source in enumerate(self._sources, 1):
             answer = source.secret(username, realm, algorithm)
+            if answer is None:
+                continue
             if isinstance(answer, (Secret, str)):  # nearly always, and told sooner than what waits
                 return answer
             if isinstance(answer, Awaitable):
                 rest = [one.secret for one in self._sources[position:]]
                 return Deferred.fromCoroutine(_first(answer, rest, (username, realm, algorithm)))
-            if answer is not None:
-                return answer  # nonsense: the authenticator says so
+            return answer  # nonsense: the authenticator says so
         return None
 
     def username(self, userhash: str, realm: str, algorithm: str) -> object:

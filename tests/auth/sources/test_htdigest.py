@@ -76,7 +76,7 @@ def test_anything_else_is_refused_with_its_line_and_without_its_content(data: by
         (f"bob:{REALM}:{MD5} ", "line 2: HA1 is 32 hex digits (MD5) or 64 (SHA-256)"),
         (f"bob:{REALM}:{'g' * 32}", "line 2: HA1 is 32 hex digits (MD5) or 64 (SHA-256)"),
         (f"bob:{REALM}:" + "\u0660" * 32, "line 2: HA1 is 32 hex digits (MD5) or 64 (SHA-256)"),
-        (f"alice:{REALM}:{MD5}", "line 2 has the user, realm and algorithm of line 1"),
+        (f"alice:{REALM}:{MD5}", "line 2 has the user, realm and algorithm of an earlier one"),
     ],
 )
 def test_a_malformed_line_is_refused_with_its_number(tmp_path: Path, bad: str, reason: str) -> None:

@@ -13,7 +13,8 @@ import trustme
 from treq.testing import StubTreq
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.tcp import Client
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -235,14 +236,28 @@ class ServerTests(TestCase):
     async def test_an_answer_that_does_not_end_from_a_server_that_does_not_say_goodbye(self) -> None:
         def begin(request: Any) -> int:
             request.write(b'{"password"')
-            request.transport.loseConnection()  # which TLS does not do while the channel has more to say
+            request.channel.transport.pauseProducing()  # so it reads nothing, the client's goodbye included
             request.notifyFinish().addErrback(lambda _: gone.callback(None))
+            hung.append(request.channel.transport)
             return NOT_DONE_YET
 
         gone: Deferred[object] = Deferred()
+        hung: list[Any] = []
         self.directory.answers["alice"] = begin
         assert (await self.unavailable(self.source(deadline="0.2"))).endswith("no answer within 0.2 s")
+        for _ in range(100):  # turns of the reactor, to flush and close
+            if self.clients():
+                await deferLater(self._reactor(), 0)
+        assert self.clients() == []
+        hung[0].resumeProducing()
         await gone
+
+    def clients(self) -> list[object]:
+        """The connections to the server."""
+        port = self.port.getHost().port
+        return [
+            one for one in self._reactor().getReaders() if isinstance(one, Client) and one.addr[1] == port
+        ]
 
     async def test_an_answer_without_an_end(self) -> None:
         def flood(request: Any) -> int:
