@@ -90,9 +90,17 @@ class Conditions:
         if self.user_agent:
             globs = [Glob(pattern) for pattern in self.user_agent]
             tests.append(lambda request, flow: _fits(globs, request))
-        return (
-            tests[0] if len(tests) == 1 else lambda request, flow: all(test(request, flow) for test in tests)
-        )
+        return tests[0] if len(tests) == 1 else _all(tests)
+
+
+def _all(tests: list[Condition]) -> Condition:
+    def holds(request: Request, flow: IFlow) -> bool:
+        for test in tests:  # noqa: SIM110 - half the time of all()
+            if not test(request, flow):
+                return False
+        return True
+
+    return holds
 
 
 def _status(_: object, __: object, value: int) -> None:

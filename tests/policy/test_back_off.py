@@ -135,11 +135,18 @@ def test_of_the_reasons_of_a_chain_one_will_do(world: World) -> None:
     assert world.register("right") == "500 4"
 
 
-def test_success_forgives(world: World) -> None:
+def test_success_forgives() -> None:
+    world = World(address_allowed=1000)
     for _ in range(20):
         assert world.wrong(2) == ["let in"] * 2
         assert world.register("right") == "let in"
-        world.clock.advance(1300)  # in which the address is forgiven two
+
+
+def test_time_forgives_the_address(world: World) -> None:
+    for _ in range(20):
+        assert world.wrong(2) == ["let in"] * 2
+        assert world.register("right") == "let in"
+        world.clock.advance(1300)  # two are forgiven
 
 
 def test_success_forgives_nobody_else_and_not_the_address(world: World) -> None:
@@ -276,6 +283,31 @@ def test_an_answer_that_comes_late_makes_it_longer(world: World) -> None:
     world.clock.advance(1000)
     assert len(world.bans()) == 5
     assert world.clock.getDelayedCalls() == []
+
+
+def test_each_ends_in_its_time(world: World) -> None:
+    assert world.wrong(4)[-1] == "500 4"
+    world.clock.advance(4)
+    assert world.wrong(2)[-1] == "500 8"
+    world.clock.advance(1)
+    assert world.wrong(4, "alice", peer="192.0.2.8")[-1] == "500 4"
+    world.heard.clear()
+    world.clock.advance(4)
+    assert world.bans() == [("unbanned", "192.0.2.8", "sip:alice@example.com", 3)]
+    world.clock.advance(3)
+    assert [ban[1] for ban in world.bans()] == ["192.0.2.8", "192.0.2.7"]
+
+
+def test_answers_that_come_late_take_no_memory(world: World) -> None:
+    late = {"aor": "sip:bob@example.com", "peer": Address("192.0.2.7", 5062), "call_id": "x"}
+    for _ in range(1000):
+        world.events.publish("sipframe.registrar.challenged", reason="wrong digest", **late)
+    assert len(world.policy._ends) <= 5
+    assert world.register("right", peer="192.0.2.7") == "503 64"
+    assert len(world.clock.getDelayedCalls()) == 1
+    world.clock.advance(64)
+    assert world.register("right") == "let in"
+    assert [ban[0] for ban in world.bans()][-2:] == ["unbanned", "unbanned"]
 
 
 def test_the_file_lists_addresses(tmp_path: Path) -> None:

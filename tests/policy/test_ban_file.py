@@ -21,6 +21,7 @@ def test_it_is_written_at_once_and_then_after_changes(tmp_path: Path) -> None:
     lines.insert(0, ("198.51.100.1", NOW))
     written.changed()
     written.changed()
+    assert len(clock.getDelayedCalls()) == 1
     assert "198.51" not in path.read_text()
     clock.advance(2)
     assert path.read_text().splitlines() == [

@@ -42,6 +42,7 @@ def test_it_is_a_policy() -> None:
 def test_without_domain_and_user_it_is_for_everybody() -> None:
     policy = made(TermsChange(max_contacts=1, third_party=True))
     assert changed(policy, "sip:anybody@anywhere") == {"max_contacts": 1, "third_party": True}
+    assert changed(policy, terms=Terms(max_contacts=1, min_expires=5)) == {"third_party": True}
 
 
 @pytest.mark.parametrize(
