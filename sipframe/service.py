@@ -51,7 +51,7 @@ from sipframe.transport import (
     TransportCounters,
 )
 from sipframe.uac import RequestFailed, Resolver, UserAgentClient
-from sipframe.uas import UserAgentServer
+from sipframe.uas import UserAgentServer, UserAgentServerCounters
 from sipframe.verdicts import Address, Binding, Unavailable
 from sipframe.wiring import StartError
 
@@ -422,6 +422,11 @@ class SIPService(Service):
 
     def _domains(self) -> Domains:
         return Domains(self.settings.domains, self.settings.aliases)
+
+    @property
+    def uas_counters(self) -> UserAgentServerCounters | None:
+        """What was not worth a transaction or could not be answered, since the start; None while nothing runs."""
+        return None if self._running is None or self._running.uas is None else self._running.uas.counters
 
     def transactions(self) -> dict[tuple[str, str], int]:
         """How many transactions there are, by machine and state. Looks at each."""

@@ -1,8 +1,8 @@
 """The commands of the admin socket: what each finds out about a server.
 
-Rules: a command looks and changes nothing. It gives an :class:`Answer`, whose items are made one by one as the client
-takes them. What a location store has to say may have to be waited for; nothing else has. A new command is a line in
-:data:`COMMANDS` and a paragraph in :mod:`~sipframe.admin.protocol`.
+Rules: a command looks, and but for ``remove`` changes nothing. It gives an :class:`Answer`, whose items are made one by
+one as the client takes them. What a location store has to say may have to be waited for; nothing else has. A new
+command is a line in :data:`COMMANDS` and a paragraph in :mod:`~sipframe.admin.protocol`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from sipframe.admin.protocol import VERSION, ErrorKind, Malformed, decision_fields, decoded
 from sipframe.config import Settings
@@ -19,7 +20,8 @@ from sipframe.decisions import Decision, Decisions
 from sipframe.domains import Domains
 from sipframe.message import MessageError, SipURI, aor_of, parse_uri
 from sipframe.transport import TransportCounters
-from sipframe.verdicts import Snapshot
+from sipframe.uas import UserAgentServerCounters
+from sipframe.verdicts import Binding, Snapshot, Unavailable
 
 __all__ = ["COMMANDS", "Answer", "Command", "Served", "Unanswerable", "answer"]
 
@@ -40,7 +42,10 @@ class Served(Protocol):
     def counters(self) -> TransportCounters: ...
     @property
     def location(self) -> Any: ...
+    @property
+    def uas_counters(self) -> UserAgentServerCounters | None: ...
     def transactions(self) -> dict[tuple[str, str], int]: ...
+    def remove(self, aor: str, contact: str | None = None) -> Deferred[tuple[Binding, ...]]: ...
 
 
 class Unanswerable(Exception):
@@ -164,11 +169,24 @@ async def _value(answer: Any) -> Any:
     return await answer if isinstance(answer, Awaitable) else answer
 
 
+async def _remove(served: Served, asked: Item, now: float) -> Answer:
+    if "aor" not in asked:
+        raise Malformed("remove needs the field aor")
+    try:
+        removed = await served.remove(asked["aor"], asked.get("contact"))
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+    except Unavailable as error:
+        raise Unanswerable(ErrorKind.FAILED, str(error)) from None
+    return Answer([binding._asdict() for binding in removed], {"now": now})
+
+
 async def _counters(served: Served, asked: Item, now: float) -> Answer:
-    decisions = served.decisions
+    decisions, uas = served.decisions, served.uas_counters
     transactions = {f"{machine} {state}": count for (machine, state), count in served.transactions().items()}
     found = {
         "transport": attrs.asdict(served.counters),
+        "uas": {} if uas is None else {name: getattr(uas, name) for name in uas.__slots__},
         "transactions": transactions,
         "decisions": {"kept": decisions.kept, "most_kept": decisions.most_kept},
     }
@@ -182,6 +200,7 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "why": Command(_ABOUT, _why),
         "watch": Command(_ABOUT, _watch),
         "bindings": Command(MappingProxyType({"aor": str}), _bindings),
+        "remove": Command(MappingProxyType({"aor": str, "contact": str}), _remove),
         "counters": Command(MappingProxyType({}), _counters),
     }
 )

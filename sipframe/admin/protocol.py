@@ -18,7 +18,7 @@ An answer is any number of lines, each an object with one key:
 
 An answer without ``end`` or ``error`` was broken off: the server has stopped, or the client read too slowly.
 
-Commands and their fields; all fields may be left out:
+Commands and their fields; all of them may be left out, save where it says otherwise:
 
 - ``why``: the answers that the server made, as items (:func:`decision_fields`). ``call_id`` and ``aor`` (text) ask for
   those about this Call-ID or that AOR; with neither only refusals come, unless ``all`` is true. The newest ``most``
@@ -28,6 +28,8 @@ Commands and their fields; all fields may be left out:
 - ``watch``: the same, then a ``live`` line and every further one until the client closes its side.
 - ``bindings``: of ``aor`` (text), or of all. Items have ``aor`` and the fields of a
   :class:`~sipframe.verdicts.Binding`; what has expired is left out. The end has ``now``, seconds since 1970.
+- ``remove``: take away the bindings of ``aor`` (text, needed), or only those whose contact equals ``contact`` (text).
+  The items are the bindings that were removed, once that is durable. The phones are not told.
 - ``counters``: one item: an object of names and numbers for each part of the server.
 
 Rules: nothing here does I/O. A secret is nowhere in it, for the records have none. A server refuses other versions; a

@@ -8,12 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from twisted.internet.defer import Deferred, fail, succeed
+
 from sipframe.admin.path import reachable
 from sipframe.config import Settings
 from sipframe.decisions import Decision, Decisions, Step
 from sipframe.location import MemoryStore
 from sipframe.transport import TransportCounters
-from sipframe.verdicts import Address, Binding
+from sipframe.uas import UserAgentServerCounters
+from sipframe.verdicts import Address, Binding, Unavailable
 from tests.process import PATIENCE
 
 __all__ = ["RawClient", "Stand", "binding", "decision"]
@@ -52,7 +55,16 @@ class Stand:
         self.settings = Settings(state=state, domains=("localhost",), aliases={"127.0.0.1": "localhost"})
         self.decisions = Decisions(most_kept)
         self.counters = TransportCounters()
+        self.uas_counters: UserAgentServerCounters | None = UserAgentServerCounters()
         self.location: Any = MemoryStore()
+
+    def remove(self, aor: str, contact: str | None = None) -> Deferred[tuple[Binding, ...]]:
+        """Nobody has anything here but bob."""
+        if aor != "sip:bob@localhost":
+            raise ValueError("no SIP URI with a user")
+        if contact == "sip:full":
+            return fail(Unavailable("the disk is full"))
+        return succeed((binding(contact or "sip:bob@192.0.2.7"),))
 
     def transactions(self) -> dict[tuple[str, str], int]:
         return {("non-invite server", "completed"): 2}

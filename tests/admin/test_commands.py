@@ -153,10 +153,25 @@ def test_bindings_of_a_server_that_is_not_running(stand: Stand) -> None:
         asked(stand, command="bindings")
 
 
+def test_remove(stand: Stand) -> None:
+    aor = "sip:bob@localhost"
+    assert list(asked(stand, command="remove", aor=aor).items) == [binding("sip:bob@192.0.2.7")._asdict()]
+    [item] = asked(stand, command="remove", aor=aor, contact="sip:1").items
+    assert item["contact"] == "sip:1"
+    with pytest.raises(Unanswerable, match="the disk is full"):
+        asked(stand, command="remove", aor=aor, contact="sip:full")
+    with pytest.raises(Malformed, match="no SIP URI with a user"):
+        asked(stand, command="remove", aor="nobody")
+    with pytest.raises(Malformed, match="needs the field aor"):
+        asked(stand, command="remove")
+
+
 def test_counters(stand: Stand) -> None:
     stand.counters.datagrams = 7
+    assert stand.uas_counters is not None
+    stand.uas_counters.merged = 3
     [item] = asked(stand, command="counters").items
-    assert item["transport"]["datagrams"] == 7
+    assert (item["transport"]["datagrams"], item["uas"]["merged"]) == (7, 3)
     assert item["transactions"] == {"non-invite server completed": 2}
     assert item["decisions"] == {"kept": 4, "most_kept": 1000}
 
