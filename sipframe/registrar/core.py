@@ -25,6 +25,7 @@ from sipframe.roads import flow_text
 from sipframe.seams import Seam, field_lines, refusal_for, refusal_line, report
 from sipframe.transaction import ServerTransaction
 from sipframe.verdicts import (
+    Abstained,
     Accepted,
     Challenge,
     Identity,
@@ -193,6 +194,8 @@ class Registrar:
             self._answering.answer(attempt.transaction, 401, "Unauthorized", fields, kept=False)
         elif type(verdict) is Rejected:
             self._refuse_attempt(attempt, verdict)
+        elif type(verdict) is Abstained:
+            self._refuse_attempt(attempt, Rejected(403, "Forbidden"))  # nobody knows who this is, and nobody asks
         else:
             raise TypeError("not what an IAuthenticator gives")
 

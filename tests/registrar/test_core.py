@@ -19,6 +19,7 @@ from sipframe.seams import Seam
 from sipframe.transaction import ServerTransaction, TransactionLayer, TransactionSettings, TransactionUser
 from sipframe.verdicts import (
     NO_BINDINGS,
+    Abstained,
     Accepted,
     Binding,
     Challenge,
@@ -482,6 +483,12 @@ class TestSteps:
         world.authenticator.answer = Rejected(403, "Banned")
         world.bind()
         assert world.answers == [Answer("call-1", 403, "Banned", "", False)]
+
+    def test_3_whom_no_authenticator_has_anything_to_say_about_is_refused(self, world: World) -> None:
+        world.authenticator.answer = Abstained("no client certificate")
+        world.bind()
+        assert world.answers == [Answer("call-1", 403, "Forbidden", "", False)]
+        assert world.contacts() == []
 
     def test_3_its_fields_are_in_the_200(self, world: World) -> None:
         world.authenticator.answer = Accepted(IDENTITY, (("Authentication-Info", 'nextnonce="n"'),))
