@@ -30,7 +30,7 @@ from sipframe.location.errors import LocationError, LocationOverloaded
 from sipframe.location.rows import Row, Rows, read, row_of
 from sipframe.location.schema import open_database
 from sipframe.location.table import BindingTable, Entry
-from sipframe.location.writer import CallsFromThread, Changes, Writer, commit
+from sipframe.location.writer import CallsFromThread, Changes, TurnWriter, Writer, commit, writer_on
 from sipframe.verdicts import Binding, Forgotten, Snapshot
 
 __all__ = ["Durability", "SQLiteStore"]
@@ -91,7 +91,7 @@ class SQLiteStore:
         self._open = _Group()
         self._in_hand: _Group | None = None
         self._hand_over_is_due = False
-        self._writer: Writer | None = None
+        self._writer: Writer | TurnWriter | None = None
         self._lock = -1
         self._closing: list[Deferred[None]] = []
         self._broken = False
@@ -119,7 +119,7 @@ class SQLiteStore:
             raise
         self._lock = lock
         self._table = table
-        self._writer = Writer(connection, self.path, self._reactor, self._committed, self._ended)
+        self._writer = writer_on(self._reactor, connection, self.path, self._committed, self._ended)
         return count
 
     def close(self) -> Deferred[None]:

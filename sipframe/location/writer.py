@@ -3,6 +3,9 @@
 Rules: the thread owns the connection from its start to its end. It takes one group of changes at a time, commits it
 whole or not at all, and reports by ``callFromThread``, once per group. It shares no other state with the reactor's
 thread. Whatever happens in it is reported: nobody waits for a thread that is gone.
+
+A reactor without threads, as tests have it (``has_threads`` is False), gets a writer that does the same in turns of
+that reactor's, so that things happen in the same order each time.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from typing import Protocol
 from sipframe.location.errors import LocationError, explain
 from sipframe.location.rows import Rows, write
 
-__all__ = ["CallsFromThread", "Changes", "Writer"]
+__all__ = ["CallsFromThread", "Changes", "Report", "TurnWriter", "Writer", "writer_on"]
 
 Changes = Iterable[tuple[str, Rows]]
+Report = Callable[[LocationError | None], None]
 
 
 class CallsFromThread(Protocol):
@@ -40,7 +44,7 @@ class Writer:
         connection: sqlite3.Connection,
         path: str,
         reactor: CallsFromThread,
-        report: Callable[[LocationError | None], None],
+        report: Report,
         ended: Callable[[], None],
     ) -> None:
         self.alive = True
@@ -77,6 +81,57 @@ class Writer:
                 self._connection.close()
             finally:
                 self._reactor.callFromThread(self._ended)
+
+
+class TurnWriter:
+    """The same as :class:`Writer`, without a thread."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: str,
+        reactor: CallsFromThread,
+        report: Report,
+        ended: Callable[[], None],
+    ) -> None:
+        self.alive = True
+        """False when it takes nothing any more."""
+        self._connection = connection
+        self._path = path
+        self._reactor = reactor
+        self._report = report
+        self._ended = ended
+
+    def commit(self, changes: Changes) -> None:
+        """Have ``changes`` committed. They must not change any more."""
+        self._reactor.callFromThread(self._commit, changes)
+
+    def stop(self) -> None:
+        """End when what was given before is done."""
+        self._reactor.callFromThread(self._end)
+
+    def join(self) -> None:
+        """Nothing: it has ended."""
+
+    def _commit(self, changes: Changes) -> None:
+        self._report(commit(self._connection, self._path, changes))
+
+    def _end(self) -> None:
+        self.alive = False
+        self._connection.close()
+        self._ended()
+
+
+def writer_on(
+    reactor: CallsFromThread,
+    connection: sqlite3.Connection,
+    path: str,
+    report: Report,
+    ended: Callable[[], None],
+) -> Writer | TurnWriter:
+    """The writer that is right for ``reactor``."""
+    kind = Writer if getattr(reactor, "has_threads", True) else TurnWriter
+    return kind(connection, path, reactor, report, ended)
 
 
 def commit(connection: sqlite3.Connection, path: str, changes: Changes) -> LocationError | None:

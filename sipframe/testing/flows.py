@@ -18,7 +18,7 @@ from sipframe.interfaces import IFlow
 from sipframe.message import Keepalive, Limits, MessageError, Request, Response, StreamFramer, parse_message
 from sipframe.testing.connections import StreamEnd
 from sipframe.testing.network import Network
-from sipframe.testing.tls import TLSClient
+from sipframe.testing.tls import TLSClient, why
 from sipframe.testing.wire import Passage
 from sipframe.verdicts import Address
 
@@ -267,7 +267,7 @@ class _Plain(TransportProtocol):
         self._flow.received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._flow.lost(reason.getErrorMessage().rstrip("."))
+        self._flow.lost(why(reason))
 
     def write(self, data: bytes) -> None:
         self.transport.write(data)
@@ -289,4 +289,4 @@ class _Factory(ClientFactory[Any]):
         return self._line
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        self._flow.lost(reason.getErrorMessage().rstrip("."))
+        self._flow.lost(why(reason))

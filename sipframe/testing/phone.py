@@ -7,15 +7,23 @@ RFC 3261 8.1.1 and 10.2.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
-from sipframe.message import COOKIE, MessageError, NameAddr, Request, Response, SipURI, parse_uri
+from sipframe.message import (
+    COOKIE,
+    MessageError,
+    NameAddr,
+    Request,
+    Response,
+    SipURI,
+    parse_message,
+    parse_uri,
+)
 from sipframe.testing.exchange import Exchange, Incoming, NoAnswer, lines_of
-from sipframe.testing.flows import DatagramFlow, Flow, StreamFlow
+from sipframe.testing.flows import LIMITS, DatagramFlow, Flow, StreamFlow
 from sipframe.ua.answering import ProtectionSpace
 from sipframe.verdicts import Address
 
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "Answering", "Phone"]
 
-_MOST_KEPT: Final = 1_000
 _SIP_PORT: Final = 5060
 
 E = TypeVar("E", bound=BaseException)
@@ -68,8 +75,6 @@ class Phone:
         """What requests are sent on; None before the first. Set it to use another one of :attr:`flows`."""
         self.flows: list[Flow] = []
         """All flows that there ever were."""
-        self.received: deque[Request | Response] = deque(maxlen=_MOST_KEPT)
-        """The last messages that came, retransmissions included."""
         self.malformed: list[MessageError] = []
         """What came and was no message."""
         self.requests: list[Incoming] = []
@@ -279,6 +284,18 @@ class Phone:
         self.requests.remove(request)
         return request
 
+    @property
+    def received(self) -> list[Request | Response]:
+        """All messages that came, retransmissions included, as far back as the wire is kept."""
+        found: list[Request | Response] = []
+        for one in self._phones.network.wire:
+            if one.target.host == self.host and one.data.strip(b"\r\n\0") and one.fate != "lost":
+                try:
+                    found.append(parse_message(one.data, LIMITS))
+                except MessageError:
+                    continue
+        return found
+
     # For its own parts.
 
     @property
@@ -300,7 +317,6 @@ class Phone:
 
     def arrived(self, message: Request | Response, flow: Flow) -> None:
         """From a flow: a message."""
-        self.received.append(message)
         try:
             if isinstance(message, Request):
                 self.layer.request(message, flow)

@@ -43,6 +43,8 @@ class MemoryReactor(Owner):
     """One host of a network: ``hosts`` are its addresses, the first of each version the one that it speaks from."""
 
     running = True
+    has_threads = False
+    """Whoever would start a thread of its own is asked not to."""
 
     def __init__(self, network: Network, hosts: Sequence[str]) -> None:
         self.network = network
@@ -144,8 +146,13 @@ class MemoryReactor(Owner):
         self._timeline.soon(self._heed_threads)
 
     def _heed_threads(self) -> None:
+        if not self.dead:
+            self.run_out()
+
+    def run_out(self) -> None:
+        """Call what was asked by :meth:`callFromThread`, and what is asked then; also after the end."""
         try:
-            while not self.dead:
+            while True:
                 function, arguments, keywords = self._from_threads.get_nowait()
                 function(*arguments, **keywords)
         except Empty:

@@ -20,7 +20,7 @@ __all__ = ["HEADING", "decisions_text", "ladder_text"]
 
 HEADING: Final = "What went over the network"
 
-_MOST_PASSAGES: Final = 60
+_MOST_PASSAGES: Final = 40
 _MOST_OTHERS: Final = 3
 _WIDTH: Final = 110
 _LIMITS: Final = Limits(head=65_535, lines=1_000)
@@ -34,7 +34,7 @@ def ladder_text(
     verbose: bool = False,
     width: int = _WIDTH,
 ) -> str:
-    """The ladder of ``passages``: of the last 60, between the servers and the 3 others that were heard of last.
+    """The ladder of ``passages``: of the last 40, between the servers and the 3 others that were heard of last.
 
     ``names`` says what hosts are called; ``servers`` are those that stand at the right. ``verbose`` shows whole
     messages, without their secrets.

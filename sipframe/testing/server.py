@@ -207,8 +207,9 @@ class Server:
         if service is not None:
             globalLogPublisher.removeObserver(self._logged)
             self.reactor.vanish()
-            # Only what the process would have given back to the system; on a reactor on which nothing ever happens.
-            _ = service.stopService()
+            # What the system would take back: files. Commits that were under way come about, unheard of.
+            _ = service.abandon()
+            self.reactor.run_out()
             self.settle()
 
     def restart(self) -> None:

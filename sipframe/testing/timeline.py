@@ -172,8 +172,11 @@ class Timeline:
         if not seconds >= 0:
             raise ValueError(f"time goes forward, not by {seconds}")
         until = self.now + seconds
-        while self.step(until):
-            pass
+        self.settle()
+        while (moment := self.next_moment()) is not None and moment <= until:
+            self.now = moment
+            self.settle()
+        self.now = max(self.now, until)
 
     def step(self, until: float) -> bool:
         """Settle, then go to the next moment at which something is due and let that happen.

@@ -18,6 +18,7 @@ from ssl import (
 )
 from typing import Final, Protocol
 
+from twisted.internet import error
 from twisted.internet.protocol import Protocol as TransportProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -25,7 +26,7 @@ from twisted.python.failure import Failure
 from sipframe.testing.connections import StreamEnd
 from sipframe.verdicts import Address
 
-__all__ = ["TLSClient", "client_context"]
+__all__ = ["TLSClient", "client_context", "why"]
 
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name."""
@@ -48,6 +49,21 @@ def client_context(
     if certificate is not None:
         context.load_cert_chain(*certificate)
     return context
+
+
+def why(reason: Failure) -> str:
+    """Why a connection is gone, or never came, in a few words."""
+    return next(
+        (words for kind, words in _REASONS if reason.check(kind)), reason.getErrorMessage().rstrip(".")
+    )
+
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (error.ConnectionDone, "closed by the server"),
+    (error.ConnectionLost, "reset by the server"),
+    (error.ConnectionRefusedError, "connection refused"),
+    (error.TimeoutError, "no connection in time"),
+)
 
 
 class _Inner(Protocol):
@@ -84,8 +100,8 @@ class TLSClient(TransportProtocol):
                 plain = self._tls.read(65_536)
             except SSLWantReadError:
                 break
-            except SSLError as error:
-                self._fail(error)
+            except SSLError as failed:
+                self._fail(failed)
                 return
             if not plain:
                 self.transport.loseConnection()  # close_notify
@@ -95,7 +111,7 @@ class TLSClient(TransportProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._open = False
-        self._inner.lost(self._failure or reason.getErrorMessage().rstrip("."))
+        self._inner.lost(self._failure or why(reason))
 
     def write(self, data: bytes) -> None:
         """Encrypt and send."""
@@ -119,16 +135,16 @@ class TLSClient(TransportProtocol):
             self._tls.do_handshake()
         except SSLWantReadError:
             self._flush()
-        except SSLError as error:
-            self._fail(error)
+        except SSLError as failed:
+            self._fail(failed)
         else:
             self._open = True
             self._flush()
             self._inner.opened_as(str(self._tls.version()))
 
-    def _fail(self, error: SSLError) -> None:
+    def _fail(self, failed: SSLError) -> None:
         self._open = False
-        self._failure = f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
+        self._failure = f"TLS: {getattr(failed, 'verify_message', '') or failed.reason or failed}"
         self._flush()
         self.transport.loseConnection()
 
