@@ -305,6 +305,16 @@ class SIPService(Service):
         yield running.close_plug_ins()
         _log.info("sipframe has stopped")
 
+    def abandon(self) -> Deferred[Any]:
+        """End at once, as for a process that is killed: nothing is waited for, least of all for requests.
+
+        Only what belongs to the system is given back, such as files; fires when it is. For tests of what a crash
+        leaves behind (:meth:`sipframe.testing.Server.crash`).
+        """
+        running, self._running = self._running, None
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self._abandoned if running is None else running.abandon()
+
     def listening(self) -> tuple[Listening, ...]:
         """The sockets that are open, in the order of the settings: transport, address, Twisted's port."""
         return () if self._running is None else tuple(self._running.listeners.open)
