@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sipframe import __version__
-from sipframe.cli import bindings, counters, register, user, why
+from sipframe.cli import bindings, counters, register, unregister, user, why
 from sipframe.cli.command import CommandError, Commands
 
 __all__ = ["COMMANDS", "main"]
@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
     user.register,
     bindings.register,
+    unregister.register,
     register.register,
     why.register,
     counters.register,

@@ -24,13 +24,21 @@ def test_a_server_has_one_for_its_owner_while_it_runs(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_bindings_in_memory_can_be_seen(tmp_path: Path) -> None:
+def test_bindings_in_memory_can_be_seen_and_removed(tmp_path: Path) -> None:
     add_user(tmp_path, "bob@localhost", "zanzibar")
     with ServerProcess(tmp_path, "--location=memory", listen=UDP) as server, Client.of(server, "udp") as bob:
         assert bob.register("zanzibar", CONTACT).status == 200
         listed = run(sipframe("bindings", "--state", tmp_path, "--json"))
-    found = json.loads(listed.stdout)
-    assert (found["aor"], found["contact"]) == ("sip:bob@localhost", "sip:bob@192.0.2.7")
+        found = json.loads(listed.stdout)
+        assert (found["aor"], found["contact"]) == ("sip:bob@localhost", "sip:bob@192.0.2.7")
+        for code, said in (
+            (0, "Removed sip:bob@192.0.2.7 of sip:bob@localhost.\n"),
+            (1, "There is no such binding of sip:bob@localhost.\n"),
+        ):
+            removed = run(sipframe("unregister", "bob@localhost", "sip:bob@192.0.2.7", "--state", tmp_path))
+            assert (removed.returncode, removed.stdout) == (code, said)
+        removed = run(sipframe("unregister", "bob@localhost", "tel:+1", "--state", tmp_path))
+        assert removed.returncode == 1
 
 
 def test_what_a_killed_server_leaves_is_replaced(tmp_path: Path) -> None:
