@@ -28,7 +28,7 @@ class Client:
     """One socket to ``address`` over ``transport`` (udp, tcp, tls); a context manager.
 
     ``domain`` is what it asks about. ``trust`` is the PEM file that the server's certificate is verified with, for the
-    server name ``domain``.
+    server name ``domain``. ``identity`` is a PEM file with a private key and the certificate to show.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Client:
         *,
         trust: Path | None = None,
         domain: str = "localhost",
+        identity: Path | None = None,
     ) -> None:
         self.transport = transport
         self.domain = domain
@@ -50,6 +51,8 @@ class Client:
             self.socket.connect(address)
             if transport == "tls":
                 context = ssl.create_default_context(cafile=trust)
+                if identity is not None:
+                    context.load_cert_chain(identity)
                 self.socket = context.wrap_socket(self.socket, server_hostname=domain)
         except BaseException:
             self.socket.close()
@@ -58,10 +61,12 @@ class Client:
         self.host = f"[{host}]" if ":" in host else host
 
     @classmethod
-    def of(cls, server: ServerProcess, transport: str, domain: str = "localhost") -> Self:
+    def of(
+        cls, server: ServerProcess, transport: str, domain: str = "localhost", identity: Path | None = None
+    ) -> Self:
         """A client of a server process."""
         trust = server.certificate if transport == "tls" else None
-        return cls(transport, server.address(transport), trust=trust, domain=domain)
+        return cls(transport, server.address(transport), trust=trust, domain=domain, identity=identity)
 
     def request(
         self,

@@ -195,7 +195,8 @@ class Registrar:
         elif type(verdict) is Rejected:
             self._refuse_attempt(attempt, verdict)
         elif type(verdict) is Abstained:
-            self._refuse_attempt(attempt, Rejected(403, "Forbidden"))  # nobody knows who this is, and nobody asks
+            # Nobody knows who this is, and nobody asks.
+            self._refuse_attempt(attempt, Rejected(403, "Forbidden"))
         else:
             raise TypeError("not what an IAuthenticator gives")
 
