@@ -91,6 +91,17 @@ def test_third_parties_by_terms() -> None:
             assert one.register().status == status
 
 
+def test_bindings_end_with_their_connection_by_terms() -> None:
+    with server("terms:user=alice@example.com:drop-when-flow-lost=yes") as made:
+        for user in USERS:
+            one = phone(made, user, transport="tcp")
+            assert one.register().status == 200
+            assert one.flow is not None
+            one.flow.close()
+        made.advance(1)
+        assert (contacts(made, "alice"), len(contacts(made, "bob"))) == ([], 1)
+
+
 def test_allow_and_deny() -> None:
     with server(
         "allow:network=198.51.100.0/24,192.0.2.0/24",
