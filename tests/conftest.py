@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests import tools
 
@@ -23,6 +25,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 def require_tool() -> Callable[[str], str]:
     """``require_tool("sipp")`` gives the program's path, or skips; see :mod:`tests.tools`."""
     return tools.require_tool
+
+
+@pytest.fixture
+def capture_failures() -> Iterator[list[str]]:
+    """The failures and errors that are logged meanwhile, as text."""
+    found: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if event["log_level"].name in ("error", "critical"):
+            found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
 
 
 def pytest_configure() -> None:

@@ -100,7 +100,7 @@ class ServiceTestCase(TestCase):
         """A service; ``changes`` are plug-ins and settings."""
         from twisted.internet import reactor
 
-        parts = ("credentials", "authenticator", "store", "policies")
+        parts = ("credentials", "authenticator", "store", "policies", "resolver", "wall_clock")
         plug_ins = {part: changes.pop(part) for part in parts if part in changes}
         if "store" in plug_ins:
             plug_ins["location"] = plug_ins.pop("store")
