@@ -17,6 +17,7 @@ it, as few as could be found.
 """
 
 from sipframe.testing.contracts.contract import Contract
+from sipframe.testing.contracts.credentials import CredentialSourceContract, KnownUser
 from sipframe.testing.contracts.durable import DurableLocationStoreContract
 from sipframe.testing.contracts.location import LocationStoreContract
 from sipframe.testing.contracts.story import ContractBroken
@@ -25,7 +26,9 @@ from sipframe.testing.contracts.waiting import HandReactor
 __all__ = [
     "Contract",
     "ContractBroken",
+    "CredentialSourceContract",
     "DurableLocationStoreContract",
     "HandReactor",
+    "KnownUser",
     "LocationStoreContract",
 ]

@@ -15,7 +15,17 @@ from sipframe.interfaces import IFlow
 from sipframe.testing.contracts.contract import NOW
 from sipframe.verdicts import Address, Binding, Identity, Terms
 
-__all__ = ["StillFlow", "a_binding", "bindings", "flows", "identities", "odd_names", "peer_texts", "terms"]
+__all__ = [
+    "StillFlow",
+    "a_binding",
+    "bindings",
+    "flows",
+    "identities",
+    "odd_names",
+    "peer_texts",
+    "terms",
+    "twisted_names",
+]
 
 ODD_TEXTS = (
     "",
@@ -161,57 +171,8 @@ def identities(domain: str = "example.com") -> st.SearchStrategy[Identity]:
     return st.builds(made, st.one_of(names, peer_texts()), st.lists(names, max_size=2))
 
 
-def odd_names(known: Iterable[str]) -> st.SearchStrategy[str]:
-    """Names that are nobody's, made to be mistaken for one of ``known`` or for part of a query."""
-    known = list(known)
-    twists = [
-        twist
-        for name in known
-        for twist in (
-            name.swapcase(),
-            name.upper(),
-            f" {name}",
-            f"{name} ",
-            f"{name}\0",
-            f"{name}\0x",
-            f"{name}\n",
-            f"{name}\r\nx:y",
-            f"{name}:",
-            f"{name}:x",
-            f":{name}",
-            f"x:{name}",
-            f"{name}'--",
-            f"{name}' --",
-            f"{name}' OR '1'='1",
-            "x' OR '1'='1' --",
-            f"' UNION SELECT '{name}",
-            f'{name}" OR ""="',
-            f"{name};",
-            f"{name}\\",
-            f"{name})(uid=*",
-            f"*)(uid={name}",
-            f"{name}*",
-            f"{name[:1]}*",
-            f"{name[:1]}%",
-            "_" * len(name),
-            f"./{name}",
-            f"x/../{name}",
-            f"../{name}",
-            f"/{name}",
-            f"{name}/",
-            f"{name}?",
-            f"{name}#x",
-            f"{name}&realm=x",
-            f"%{ord(name[0]):02x}{name[1:]}",
-            "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in name),  # full width
-            f"{name[:1]}\u200b{name[1:]}",
-            f"{name}\udcff",
-            f"{name}\u0301",
-            name * 2,
-            name[:-1],
-            name[::-1],
-        )
-    ]
+def twisted_names(known: Iterable[str]) -> list[str]:
+    """Names made to be mistaken for one of ``known``, or for a part of a query, a pattern or a path."""
     nobody = [
         "",
         " ",
@@ -229,5 +190,71 @@ def odd_names(known: Iterable[str]) -> st.SearchStrategy[str]:
         "None",
         "null",
     ]
-    odd = st.one_of(st.sampled_from([*twists, *nobody]), st.just("x" * 100_000), peer_texts())
-    return odd.filter(lambda name: name not in known)
+    return [*nobody, *(twist for name in known for twist in _twists(name))]
+
+
+def _twists(name: str) -> tuple[str, ...]:
+    return (
+        name.swapcase(),
+        name.upper(),
+        name.capitalize(),
+        "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in name),  # full width
+        f"{name[:1]}\u200b{name[1:]}",
+        f"{name}\u0301",
+        f"{name}\udcff",
+        *(f"{odd}{name}" for odd in (" ", ":", "x:", "./", "../", "/", "x/../", "\0")),
+        *(
+            f"{name}{odd}"
+            for odd in (" ", "\0", "\0x", "\n", "\r\nx:y", ":", ":x", "/", "?", "#x", "&x=y", ";", "\\", "*")
+        ),
+        f"{name}'--",
+        f"{name}' -- ",
+        f"{name}' OR '1'='1",
+        "x' OR '1'='1' --",
+        f"x' UNION SELECT '{name}' --",
+        f"x' OR username='{name}",
+        f'{name}" OR ""="',
+        f"{name})(uid=*",
+        f"*)(uid={name}",
+        f"*)(|(uid={name}",
+        f"{name[:1]}*",
+        f"{name[:1]}%",
+        f"{name[:-1]}_",
+        f"{name[:-1]}?",
+        f"{name[:-1]}.",
+        "_" * len(name),
+        "?" * len(name),
+        f"({name})",
+        f"[{name[:1]}]{name[1:]}",
+        f"{name}|x",
+        f"%{ord(name[:1] or 'x'):02x}{name[1:]}",
+        name * 2,
+        name[:-1],
+        name[1:],
+        name[::-1],
+    )
+
+
+def odd_names(known: Iterable[str], also_known: Iterable[str] = ()) -> st.SearchStrategy[str]:
+    """Names that are nobody's: neither in ``known``, from which some are made, nor in ``also_known``."""
+    known = list(known)
+    taken = {*known, *also_known}
+    nobody = [
+        "",
+        " ",
+        "\0",
+        "*",
+        "%",
+        "_",
+        ".*",
+        "..",
+        "../../etc/passwd",
+        "/",
+        "'",
+        '"',
+        "\\",
+        "None",
+        "null",
+    ]
+    odd = st.one_of(st.sampled_from([*nobody, *twisted_names(known)]), st.just("x" * 100_000), peer_texts())
+    return odd.filter(lambda name: name not in taken)

@@ -8,29 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sipframe.testing.contracts import (
-    Contract,
-    ContractBroken,
-    DurableLocationStoreContract,
-    LocationStoreContract,
-)
+from sipframe.testing.contracts import DurableLocationStoreContract, LocationStoreContract
 from tests.testing import stores
-
-__all__ = ["told"]
-
-
-def told(contract: Contract, test: str) -> tuple[str, list[str], str]:
-    """What a test of a contract says when it fails: the rule, the steps, and what was found."""
-    with pytest.raises(ContractBroken) as caught:
-        getattr(contract, f"test_{test}")()
-    rule, *lines = str(caught.value).split("\n")
-    steps = [line for line in lines if re.match(r" *\d+\. ", line)]
-    found = "\n".join(lines[len(steps) :])
-    return rule, [step.partition(". ")[2] for step in steps], found
-
-
-def rules_of(contract: type[Contract]) -> list[str]:
-    return [name.removeprefix("test_") for name in dir(contract) if name.startswith("test_")]
+from tests.testing.told import rules_of, told
 
 
 class Plain(LocationStoreContract):
