@@ -2,25 +2,35 @@
 
 Rules: one record for each final answer that the server makes. A record holds no request and no credential: what names
 the request, and what each rule and plug-in that was asked had to say. The number of records is bounded; the oldest goes
-first. A subscriber that raises is logged and kept.
+first; so is each text. What takes time to put into words is put into words when somebody reads it. A subscriber that
+raises is logged and kept.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from twisted.logger import Logger
 
 from sipframe.verdicts import Address
 
-__all__ = ["Decision", "Decisions", "Step"]
+__all__ = ["Decision", "Decisions", "Detail", "RawStep", "Step", "cut"]
 
 _log = Logger()
 
 MOST_KEPT: Final = 1000
+
+MOST_TEXT: Final = 512
+"""Characters of one text in a record; of what is longer, the beginning is kept."""
+
+Detail = str | tuple[Any, ...]
+"""A text, or a function that makes it and what from: called when somebody reads it. It holds no credential."""
+
+RawStep = tuple[str, str, Detail, float]
+"""A :class:`Step` whose reason may not be text yet."""
 
 ONLY_ASK: Final = frozenset({"", "no credentials", "right digest, stale nonce"})
 """Reasons of a Challenge that refuse nobody: whoever sent the request is asked who that is, or asked once more."""
@@ -66,20 +76,52 @@ class Decision(NamedTuple):
         return self.status >= 400
 
 
+_Raw = tuple[float, str, str, Detail, str, int, str, Address, int, str, Sequence[RawStep]]
+"""A :class:`Decision` that nobody has read yet."""
+
+_AOR: Final = 3
+_CALL_ID: Final = 4
+
+
 class Decisions:
     """The last ``most_kept`` decisions (0 keeps none), and who wants to hear of the next ones."""
 
     __slots__ = ("_kept", "_subscribers", "wanted")
 
     def __init__(self, most_kept: int = MOST_KEPT) -> None:
-        self._kept: deque[Decision] = deque(maxlen=most_kept)
+        self._kept: deque[Decision | _Raw] = deque(maxlen=most_kept)
         self._subscribers: tuple[tuple[Callable[[Decision], None]], ...] = ()
         self.wanted = most_kept > 0
         """Whether anybody will ever see a decision: without that none need be made."""
 
+    def record(
+        self,
+        at: float,
+        method: str,
+        uri: str,
+        aor: Detail,
+        call_id: str,
+        cseq: int,
+        transport: str,
+        peer: Address,
+        status: int,
+        reason: str,
+        steps: Sequence[RawStep],
+    ) -> None:
+        """Keep what makes a decision, and tell every subscriber. ``steps`` are not changed any more."""
+        if len(uri) + len(call_id) + len(reason) > MOST_TEXT:
+            uri, call_id, reason = cut(uri), cut(call_id), cut(reason)
+        raw = (at, method, uri, aor, call_id, cseq, transport, peer, status, reason, steps)
+        self._kept.append(raw)
+        if self._subscribers:
+            self._tell(_made(raw))
+
     def add(self, decision: Decision) -> None:
         """Keep one, and tell every subscriber."""
         self._kept.append(decision)
+        self._tell(decision)
+
+    def _tell(self, decision: Decision) -> None:
         for (subscriber,) in self._subscribers:
             try:
                 subscriber(decision)
@@ -110,16 +152,42 @@ class Decisions:
 
     def __iter__(self) -> Iterator[Decision]:
         """Those that are kept, the newest first."""
-        return iter(tuple(reversed(self._kept)))
+        return map(_made, tuple(reversed(self._kept)))
 
     def about(self, *, call_id: str | None = None, aor: str | None = None) -> list[Decision]:
         """Those that are kept about a Call-ID, an AOR or both, the newest first."""
+        call_id = None if call_id is None else cut(call_id)
+        aor = None if aor is None else cut(aor)
         return [
-            one
-            for one in self
-            if (call_id is None or one.call_id == call_id) and (aor is None or one.aor == aor)
+            _made(one)
+            for one in reversed(self._kept)
+            if (call_id is None or one[_CALL_ID] == call_id) and (aor is None or _text(one[_AOR]) == aor)
         ]
 
     def refusals(self, most: int = 10) -> list[Decision]:
         """The last ones that refused (:attr:`Decision.refused`), the newest first."""
         return list(islice((one for one in self if one.refused), most))
+
+
+def cut(text: str) -> str:
+    """``text``, or its beginning when it is longer than :data:`MOST_TEXT`."""
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _made(one: Decision | _Raw) -> Decision:
+    if isinstance(one, Decision):
+        return one
+    at, method, uri, aor, call_id, cseq, transport, peer, status, reason, raw = one
+    steps = tuple([Step(asked, verdict, _text(detail), seconds) for asked, verdict, detail, seconds in raw])
+    return Decision(at, method, uri, _text(aor), call_id, cseq, transport, peer, status, reason, steps)
+
+
+def _text(detail: Detail) -> str:
+    if isinstance(detail, tuple):
+        make, *arguments = detail
+        try:
+            detail = make(*arguments)
+        except Exception:
+            _log.failure("a decision cannot be put into words")
+            return ""
+    return cut(str(detail))

@@ -21,6 +21,7 @@ __all__ = [
     "IAuthenticator",
     "IAuthenticatorFactory",
     "ICloseable",
+    "IComposed",
     "ICredentialSource",
     "ICredentialSourceFactory",
     "IExpiring",
@@ -137,6 +138,14 @@ class ICloseable(Interface):
 
     def close() -> object:
         """Let go of it; nothing is asked any more. Called once, when a server that made the plug-in stops with it."""
+
+
+class IComposed(Interface):
+    """A plug-in that works by asking others, each of which has a guard of its own; this one has nothing to add.
+
+    It gets a deadline, but no limit to the calls in flight and no circuit breaker: while one of those that it asks is
+    in trouble, requests that do not need that one are answered.
+    """
 
 
 class IPluginFactory(Interface):

@@ -35,7 +35,7 @@ from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.message import MessageError, Request, Response
 from sipframe.plugged import Given, Plugged, PlugIn
 from sipframe.registrar import Registrar
-from sipframe.seams import Seam
+from sipframe.seams import PluginLimits, Seam
 from sipframe.sending import Sender
 from sipframe.surroundings import Surroundings
 from sipframe.transaction import TransactionLayer
@@ -188,13 +188,17 @@ class SIPService(Service):
         except ValueError as error:
             raise StartError(str(error)) from None
         plugged = running.plugged = Plugged(settings, self._given, self._surroundings)
-        seam = running.seam = Seam(reactor, settings.plugin_deadline)
+        limits = PluginLimits(deadline=settings.plugin_deadline)
+        seam = running.seam = Seam(reactor, limits, self.events)
         uas = running.uas = UserAgentServer(
             serves=domains.serves,
             policies=plugged.policies,
             seam=seam,
             events=self.events,
             tag_key=self._entropy(32),
+            decisions=self.decisions,
+            wall_clock=self._wall_clock,
+            aor_of=domains.aor_of,
         )
         registrar = running.registrar = Registrar(
             domains=domains,
@@ -472,10 +476,10 @@ class _Running:
         assert self.uas is not None
         assert self.registrar is not None
         assert self.ground is not None
-        self.uas.reconfigure(policies=plugged.policies)
-        self.registrar.reconfigure(
+        self.registrar = self.registrar.reconfigured(
             authenticator=plugged.authenticator, policies=plugged.policies, terms=settings.terms
         )
+        self.uas.reconfigure(plugged.policies, {"REGISTER": self.registrar.register})
         self.ground.take_limits(settings.limits)
 
     def retire(self, clock: IReactorTime, before: Plugged, plugged: Plugged, after: float) -> None:

@@ -53,7 +53,7 @@ class Server:
         return UserAgentServer(
             serves=lambda uri, flow: isinstance(uri, SipURI) and uri.host == "example.com",
             policies=policies,
-            seam=Seam(self.clock, DEADLINE),
+            seam=Seam(self.clock, DEADLINE, events),
             events=events,
             tag_key=b"key",
         )

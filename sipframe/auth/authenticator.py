@@ -28,7 +28,7 @@ from sipframe.auth.replay import NonceCounts
 from sipframe.auth.resource import same_resource
 from sipframe.auth.settings import DigestSettings
 from sipframe.auth.userhash import IUserhashSource
-from sipframe.interfaces import IAuthenticator, ICredentialSource
+from sipframe.interfaces import IAuthenticator, IComposed, ICredentialSource
 from sipframe.message import MessageError, OtherURI, quote
 from sipframe.verdicts import Accepted, Challenge, Identity, Rejected, Secret
 
@@ -56,7 +56,7 @@ async def _in_turn(first: Awaitable[object], then: Callable[[object], object]) -
     return await result if isinstance(result, Awaitable) else result
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, IComposed)
 class DigestAuthenticator:
     """Decides by Digest who sent a request.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from zope.interface import implementer
 
 from sipframe.auth.challenge import Outcome
-from sipframe.interfaces import IAuthenticator
+from sipframe.interfaces import IAuthenticator, IComposed
 from sipframe.seams import chained
 from sipframe.verdicts import Abstained, Accepted, Challenge, Rejected
 
@@ -33,7 +33,7 @@ __all__ = ["Chain"]
 _Undecided: TypeAlias = tuple[Challenge | Abstained, ...]
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, IComposed)
 class Chain:
     """Asks ``authenticators`` (each an IAuthenticator). Raises ValueError for none, TypeError for what is no such."""
 

@@ -2,6 +2,15 @@
 
 from sipframe.domains import Domains
 from sipframe.registrar.core import Registrar
-from sipframe.registrar.plan import Plan, Registration, contact_lines, plan, registration_of
+from sipframe.registrar.plan import Plan, Refusal, Registration, contact_lines, plan, registration_of
 
-__all__ = ["Domains", "Plan", "Registrar", "Registration", "contact_lines", "plan", "registration_of"]
+__all__ = [
+    "Domains",
+    "Plan",
+    "Refusal",
+    "Registrar",
+    "Registration",
+    "contact_lines",
+    "plan",
+    "registration_of",
+]

@@ -5,24 +5,28 @@ at when the policies have given their terms. What changes bindings is answered 2
 the change is durable. When the store does not say so in time the answer is 503, and what it does later stands: it is
 what the client asked for, and whoever comes next plans on a fresh look-up. REGISTERs for one AOR are carried out in the
 order in which they got as far as the store (10.3): while one waits there the next ones wait for it. Nothing that a
-plug-in does wrong lets anyone in.
+plug-in does wrong lets anyone in. When a request is gone before its answer, whoever is asked about it is asked no
+longer; but a change that the store has been handed is carried out, and waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol
 
+from sipframe.decisions import RawStep, cut
 from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request, SipURI, format_date
+from sipframe.registrar.explain import owned, planned_text, terms_changed
 from sipframe.registrar.flow_bindings import FlowBindings
-from sipframe.registrar.plan import Plan, Registration, contact_lines, plan, registration_of
+from sipframe.registrar.plan import Plan, Refusal, Registration, contact_lines, plan, registration_of
 from sipframe.registrar.removal import MOST_RACES, Removals, Store
-from sipframe.registrar.turns import IDLE, Turns
+from sipframe.registrar.turns import IDLE, QUEUED, Turns
 from sipframe.roads import flow_text
-from sipframe.seams import Seam, field_lines, refusal_for, refusal_line, report
+from sipframe.seams import GuardedMethod, Inquiry, NotAsked, Seam, field_lines, refusal_for, refusal_line
 from sipframe.transaction import ServerTransaction
 from sipframe.verdicts import (
     Abstained,
@@ -32,10 +36,18 @@ from sipframe.verdicts import (
     Rejected,
     Snapshot,
     Terms,
-    Unavailable,
 )
 
 __all__ = ["Answering", "Registrar"]
+
+_HIGHEST: Final = 599  # RFC 3261 10.3: a registrar gives no 6xx
+_STEP_1: Final = "RFC 3261 10.3 step 1"
+_STEP_3: Final = "RFC 3261 10.3 step 3"
+_STEP_4: Final = "RFC 3261 10.3 step 4"
+_STEP_5: Final = "RFC 3261 10.3 step 5"
+_STEP_8: Final = "RFC 3261 10.3 step 8"
+_IN_ORDER: Final = "RFC 3261 10.3 in order"
+_FOUND: Final = "{} bindings, version {}".format
 
 
 class Answering(Protocol):
@@ -61,57 +73,75 @@ class Policy(Protocol):
     def registration(self, request: Request, aor: str, identity: Identity, terms: Terms) -> object: ...
 
 
-class _Attempt:
+class _Attempt(Inquiry):
     """One REGISTER on its way through the steps."""
 
     __slots__ = (
-        "aor",
-        "asked",
         "fields",
         "flow",
+        "handed_over",
         "identity",
         "now",
         "plan",
         "policies_left",
+        "queued",
         "races",
         "registrar",
+        "registration",
         "request",
         "terms",
         "transaction",
         "turn",
     )
 
+    aor: str
+
     def __init__(
         self,
         registrar: Registrar,
         transaction: ServerTransaction,
+        steps: list[RawStep],
         aor: str,
-        asked: Registration,
+        registration: Registration,
         terms: Terms,
     ) -> None:
+        self.steps = steps
+        self.aor = aor
+        self.question = None
+        self.told = None
         self.registrar = registrar
         self.transaction = transaction
         self.request = transaction.request
         self.flow = transaction.flow
-        self.aor = aor
-        self.asked = asked
+        self.registration = registration
         self.terms = terms
         self.identity: Identity | None = None
         self.fields = ""
-        self.policies_left: tuple[Policy, ...] = ()
+        self.policies_left: Iterator[GuardedMethod] = iter(())
         self.plan: Plan | None = None
         self.now = 0.0
         self.races = 0
         self.turn = IDLE
+        self.queued = False
+        self.handed_over = False
+        """Whether the store has a change to carry out."""
 
     def take(self) -> None:
         """It is its turn."""
+        if self.queued:
+            self.queued = False
+            self.registrar.waited(self)
         self.registrar.look_up(self)
+
+    def abandon(self) -> None:
+        """The transaction is gone."""
+        self.registrar.abandon(self)
 
 
 class Registrar:
     """Answers REGISTER requests that the UAS core has found to be sound.
 
+    What it asks, and on which terms, holds for as long as it lives: :meth:`reconfigured` makes another one.
     ``most_waiting`` is how many REGISTERs for one AOR may wait for the one that the store is busy with; the next one
     is answered 503. ``most_asked`` is how many Contact values one REGISTER may have; more are 400.
     """
@@ -122,7 +152,7 @@ class Registrar:
         domains: Domains,
         authenticator: Authenticator,
         store: Store,
-        policies: Sequence[Policy],
+        policies: Iterable[Policy],
         terms: Terms,
         seam: Seam,
         events: Events,
@@ -132,11 +162,11 @@ class Registrar:
         most_asked: int = 100,
     ) -> None:
         self._domains = domains
-        self._authenticator = authenticator
-        self._store = store
-        self._policies = tuple(policies)
-        self._terms = terms
         self._seam = seam
+        self._seconds = seam.seconds
+        self._lookup = seam.method(store, "lookup")
+        self._replace = seam.method(store, "replace")
+        self._configure(authenticator, policies, terms)
         self._events = events
         self._wall_clock = wall_clock
         self._answering = answering
@@ -146,6 +176,23 @@ class Registrar:
         self.flow_bindings = FlowBindings(self.removals)
         self._date = (0, "")
 
+    def _configure(self, authenticator: Authenticator, policies: Iterable[Policy], terms: Terms) -> None:
+        self._authenticate = self._seam.method(authenticator, "authenticate")
+        self._policies = tuple([self._seam.method(policy, "registration") for policy in policies])
+        self._terms = terms
+
+    def reconfigured(
+        self, *, authenticator: Authenticator, policies: Iterable[Policy], terms: Terms
+    ) -> Registrar:
+        """A registrar that asks others, on other terms, with the same store and the same turns.
+
+        Its :meth:`register` takes the place of this one's (:meth:`sipframe.uas.UserAgentServer.reconfigure`); what has
+        begun here ends here.
+        """
+        other = copy.copy(self)
+        other._configure(authenticator, policies, terms)  # noqa: SLF001  # one of us
+        return other
+
     def register(self, transaction: ServerTransaction) -> None:
         """Carry out one REGISTER. Raises MessageError when it is malformed; then nothing has happened."""
         request = transaction.request
@@ -154,18 +201,22 @@ class Registrar:
         to = request.to.uri
         if not isinstance(to, SipURI):
             raise MessageError("The AOR in To is no SIP or SIPS URI")  # RFC 3261 10.2
+        work = transaction.work
+        steps: list[RawStep] = [] if work is None else work.steps
         if not isinstance(uri, SipURI) or not self._domains.serves(uri, flow):
             # 10.3 step 1, without a proxy
+            transaction.work = found = Inquiry(steps)
+            found.rule(_STEP_1, "Rejected", "the Request-URI names no domain that is served")
             self._refuse(transaction, request, Rejected(404, "Domain not served here"), proven=False)
             return
-        asked = registration_of(request, flow_text(flow), self._most_asked)
-        attempt = _Attempt(self, transaction, self._domains.aor_asked(uri, to), asked, self._terms)
-        self._seam.ask(
-            self._authenticator.authenticate, (request, flow), attempt, self._authenticated, self._failed
-        )
+        registration = registration_of(request, flow_text(flow), self._most_asked)
+        aor = self._domains.aor_asked(uri, to)
+        transaction.work = attempt = _Attempt(self, transaction, steps, aor, registration, self._terms)
+        self._authenticate.ask((request, flow), attempt, self._authenticated, self._failed)
 
     def _authenticated(self, attempt: _Attempt, verdict: object) -> None:
         # RFC 3261 10.3 step 3
+        name = self._authenticate.name
         if type(verdict) is Accepted:
             identity = verdict.identity
             aors: object = identity.aors if type(identity) is Identity else None
@@ -173,89 +224,123 @@ class Registrar:
                 raise TypeError("not what an IAuthenticator gives")
             if verdict.fields:
                 attempt.fields = field_lines(verdict.fields)
+            attempt.note(name, "Accepted", cut(identity.name), self._seconds())
             attempt.identity = identity
             if not attempt.aor:
-                self._refuse_attempt(attempt, Rejected(404, "AOR not served here"))  # 10.3 step 5
+                why = "To names no user of the domain in the Request-URI"
+                self._refuse_by(attempt, _STEP_5, why, Rejected(404, "AOR not served here"))
                 return
-            attempt.policies_left = self._policies
-            self._ask_policies(attempt, attempt.terms)
+            attempt.policies_left = iter(self._policies)
+            self._ask_policies(attempt)
         elif type(verdict) is Challenge:
             fields = field_lines([("WWW-Authenticate", value) for value in verdict.values])
             if not fields:
                 raise ValueError("a Challenge without a value")  # RFC 3261 20.44
+            attempt.note(name, "Challenge", cut(verdict.reason), self._seconds())
             if self._events.wanted:
                 self._events.publish(
                     "sipframe.registrar.challenged",
                     aor=attempt.aor,
                     peer=attempt.flow.peer,
-                    call_id=attempt.asked.call_id,
+                    call_id=attempt.registration.call_id,
                     reason=verdict.reason,
                 )
             self._answering.answer(attempt.transaction, 401, "Unauthorized", fields, kept=False)
         elif type(verdict) is Rejected:
-            self._refuse_attempt(attempt, verdict)
+            self._refused(attempt, name, verdict)
         elif type(verdict) is Abstained:
-            # Nobody knows who this is, and nobody asks.
-            self._refuse_attempt(attempt, Rejected(403, "Forbidden"))
+            attempt.note(name, "Abstained", cut(verdict.reason), self._seconds())
+            why = "no authenticator has anything to say about the request"
+            self._refuse_by(attempt, _STEP_3, why, Rejected(403, "Forbidden"))
         else:
             raise TypeError("not what an IAuthenticator gives")
 
-    def _ask_policies(self, attempt: _Attempt, verdict: object) -> None:
-        if type(verdict) is Rejected:
-            self._refuse_attempt(attempt, verdict)
+    def _ask_policies(self, attempt: _Attempt) -> None:
+        policy = next(attempt.policies_left, None)
+        if policy is not None:
+            arguments = (attempt.request, attempt.aor, attempt.identity, attempt.terms)
+            policy.ask(arguments, attempt, self._permitted, self._failed)
             return
-        if type(verdict) is not Terms:
-            raise TypeError("not what an IPolicy gives")
-        attempt.terms = verdict
-        if attempt.policies_left:
-            policy, *left = attempt.policies_left
-            attempt.policies_left = tuple(left)
-            arguments = (attempt.request, attempt.aor, attempt.identity, verdict)
-            self._seam.ask(policy.registration, arguments, attempt, self._ask_policies, self._failed)
-            return
-        identity = attempt.identity
-        if identity is None or (attempt.aor not in identity.aors and verdict.third_party is not True):
-            self._refuse_attempt(attempt, Rejected(403, "Not your address of record"))  # 10.3 step 4
+        identity, aor = attempt.identity, attempt.aor
+        assert identity is not None
+        if aor in identity.aors:
+            attempt.rule(_STEP_4, "Accepted", (owned, cut(identity.name), aor))
+        elif attempt.terms.third_party is True:
+            attempt.rule(_STEP_4, "Accepted", f"{identity.name} may act for {aor}: third_party")
+        else:
+            why = f"{identity.name} does not own {aor}"
+            self._refuse_by(attempt, _STEP_4, why, Rejected(403, "Not your address of record"))
             return
         if not self._turns.wait(attempt):
-            self._refuse_attempt(
-                attempt, refusal_for(Unavailable("too many registrations of one AOR at once"))
-            )
+            why = "too many registrations of one AOR at once"
+            self._refuse_by(attempt, _IN_ORDER, why, refusal_for(NotAsked(why)))
+        elif attempt.turn == QUEUED:
+            attempt.queued = True
+            attempt.since = self._seconds()
+
+    def _permitted(self, attempt: _Attempt, verdict: object) -> None:
+        asked = attempt.asked
+        assert asked is not None
+        if type(verdict) is Terms:
+            changed = "" if verdict is attempt.terms else (terms_changed, attempt.terms, verdict)
+            attempt.note(asked.name, "Terms", changed, self._seconds())
+            attempt.terms = verdict
+            self._ask_policies(attempt)
+        elif type(verdict) is Rejected:
+            self._refused(attempt, asked.name, verdict)
+        else:
+            raise TypeError("not what an IPolicy gives")
+
+    def waited(self, attempt: _Attempt) -> None:
+        """``attempt`` has waited for its turn."""
+        attempt.note(_IN_ORDER, "Waited", "for another change of the same AOR", self._seconds())
 
     def look_up(self, attempt: _Attempt) -> None:
         """It is the turn of ``attempt``."""
-        self._seam.ask(self._store.lookup, (attempt.aor,), attempt, self._looked_up, self._store_failed)
+        self._lookup.ask((attempt.aor,), attempt, self._looked_up, self._store_failed)
 
     def _looked_up(self, attempt: _Attempt, snapshot: object) -> None:
         if type(snapshot) is not Snapshot:
             raise TypeError("lookup() gave no Snapshot")
         attempt.now = self._wall_clock()
-        planned = plan(attempt.asked, snapshot.bindings, attempt.terms, attempt.now)
-        if isinstance(planned, Rejected):
-            self._refuse_attempt(attempt, planned)
+        planned = plan(attempt.registration, snapshot.bindings, attempt.terms, attempt.now)
+        found = (_FOUND, len(snapshot.bindings), snapshot.version)
+        attempt.note(self._lookup.name, "Snapshot", found, self._seconds())
+        if isinstance(planned, Refusal):
+            self._refuse_by(attempt, planned.rule, planned.why, planned.verdict)
             self._turns.end(attempt)
             return
         attempt.plan = planned
         if not planned.changed:
-            self._replaced(attempt, True)
+            self._done(attempt)
             return
+        attempt.handed_over = True
         arguments = (attempt.aor, planned.bindings, snapshot.version)
-        self._seam.ask(self._store.replace, arguments, attempt, self._replaced, self._store_failed)
+        self._replace.ask(arguments, attempt, self._replaced, self._store_failed)
 
     def _replaced(self, attempt: _Attempt, done: object) -> None:
+        attempt.handed_over = False
         if done is True:
-            self._succeed(attempt)
-            if attempt.terms.drop_when_flow_lost and attempt.asked.contacts:
-                self.flow_bindings.bound(attempt.aor, attempt.flow)
-            self._turns.end(attempt)
+            attempt.note(self._replace.name, "True", "durable", self._seconds())
+            self._done(attempt)
         elif done is False:
             # Another writer was there between look-up and replace: plan again on what is there now.
             attempt.races += 1
             if attempt.races >= MOST_RACES:
                 raise RuntimeError("the version moved on each time")
+            attempt.note(self._replace.name, "False", "the version has moved on", self._seconds())
+            if attempt.transaction.answered:
+                self._turns.end(attempt)  # gone meanwhile
+                return
             self.look_up(attempt)
         else:
             raise TypeError("replace() gave neither True nor False")
+
+    def _done(self, attempt: _Attempt) -> None:
+        self._succeed(attempt)
+        if attempt.terms.drop_when_flow_lost and attempt.registration.contacts:
+            self.flow_bindings.bound(attempt.aor, attempt.flow)
+        self._turns.end(attempt)
 
     def _succeed(self, attempt: _Attempt) -> None:
         assert attempt.plan is not None
@@ -265,18 +350,29 @@ class Registrar:
         if self._date[0] != second:
             self._date = (second, f"Date: {format_date(now)}\r\n")
         fields = f"{contact_lines(bindings, now)}{attempt.fields}{self._date[1]}"
-        if attempt.asked.path_wanted:
-            fields += "".join([f"Path: {value}\r\n" for value in attempt.asked.path])  # RFC 3327 5.3
-        self._answering.answer(attempt.transaction, 200, "OK", fields, kept=True)  # 10.3 step 8
+        if attempt.registration.path_wanted:
+            fields += "".join([f"Path: {value}\r\n" for value in attempt.registration.path])  # RFC 3327 5.3
+        attempt.rule(_STEP_8, "Accepted", (planned_text, attempt.plan.changed, len(bindings)))
+        self._answering.answer(attempt.transaction, 200, "OK", fields, kept=True)
         if self._events.wanted:
             self._events.publish(
                 "sipframe.registrar.bound" if attempt.plan.changed else "sipframe.registrar.fetched",
                 aor=attempt.aor,
                 bindings=bindings,
                 peer=attempt.flow.peer,
-                call_id=attempt.asked.call_id,
-                cseq=attempt.asked.cseq,
+                call_id=attempt.registration.call_id,
+                cseq=attempt.registration.cseq,
             )
+
+    def _refused(self, attempt: _Attempt, name: str, verdict: Rejected) -> None:
+        """A plug-in has refused. Raises TypeError or ValueError when that cannot be sent."""
+        _ = refusal_line(verdict, _HIGHEST), field_lines(verdict.fields)
+        attempt.note(name, "Rejected", cut(verdict.reason), self._seconds())
+        self._refuse_attempt(attempt, verdict)
+
+    def _refuse_by(self, attempt: _Attempt, rule: str, why: str, verdict: Rejected) -> None:
+        attempt.rule(rule, "Rejected", cut(why))
+        self._refuse_attempt(attempt, verdict)
 
     def _refuse_attempt(self, attempt: _Attempt, verdict: Rejected) -> None:
         self._refuse(attempt.transaction, attempt.request, verdict, proven=attempt.identity is not None)
@@ -284,7 +380,7 @@ class Registrar:
     def _refuse(
         self, transaction: ServerTransaction, request: Request, verdict: Rejected, *, proven: bool
     ) -> None:
-        status, reason = refusal_line(verdict, 599)  # RFC 3261 10.3: a registrar gives no 6xx
+        status, reason = refusal_line(verdict, _HIGHEST)
         fields = field_lines(verdict.fields)
         if self._events.wanted:
             self._events.publish(
@@ -296,12 +392,20 @@ class Registrar:
             )
         self._answering.answer(transaction, status, reason, fields, kept=proven)
 
-    def _store_failed(self, attempt: _Attempt, method: object, error: BaseException) -> None:
+    def _store_failed(self, attempt: _Attempt, asked: GuardedMethod, error: BaseException) -> None:
+        attempt.handed_over = False
         try:
-            self._failed(attempt, method, error)
+            self._failed(attempt, asked, error)
         finally:
             self._turns.end(attempt)
 
-    def _failed(self, attempt: _Attempt, method: object, error: BaseException) -> None:
-        report(self._events, method, error)
-        self._refuse_attempt(attempt, refusal_for(error))
+    def _failed(self, attempt: _Attempt, asked: GuardedMethod, error: BaseException) -> None:
+        self._refuse_attempt(attempt, self._seam.failed(attempt, asked, error))
+
+    def abandon(self, attempt: _Attempt) -> None:
+        """The transaction is gone: nothing is answered. The turn ends, but not before what the store was handed."""
+        if attempt.handed_over:
+            return
+        if attempt.question is not None:
+            attempt.question.abandon()
+        self._turns.leave(attempt)

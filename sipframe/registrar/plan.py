@@ -13,9 +13,10 @@ from typing import NamedTuple
 from sipframe.message import MessageError, NameAddr, OtherURI, Request, SipURI, equivalent, parse_uri
 from sipframe.verdicts import Binding, Rejected, Terms
 
-__all__ = ["Plan", "Registration", "contact_lines", "plan", "registration_of"]
+__all__ = ["Plan", "Refusal", "Registration", "contact_lines", "plan", "registration_of"]
 
 _ONE_HOUR = 3600
+_STEP_7 = "RFC 3261 10.3 step 7"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 3261 25.1: no quoted string has them as they are
 _NOT_KEPT_AS_TEXT = frozenset(("expires", "q"))
 
@@ -41,6 +42,14 @@ class Plan(NamedTuple):
 
     bindings: tuple[Binding, ...]
     changed: bool
+
+
+class Refusal(NamedTuple):
+    """No: ``verdict`` is the answer, ``rule`` the paragraph that says so, ``why`` the numbers, for a record."""
+
+    verdict: Rejected
+    rule: str
+    why: str
 
 
 def registration_of(request: Request, flow: str | None, most_asked: int = 100) -> Registration:
@@ -78,13 +87,13 @@ def registration_of(request: Request, flow: str | None, most_asked: int = 100) -
     )
 
 
-def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: float) -> Plan | Rejected:
+def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: float) -> Plan | Refusal:
     """Decide what a REGISTER does. ``current`` may hold expired bindings: they count as gone."""
     live = [binding for binding in current if binding.expires_at > now]
     if asked.remove_all:
         for binding in live:
             if binding.call_id == asked.call_id and binding.cseq >= asked.cseq:
-                return _OUT_OF_ORDER  # RFC 3261 10.3 step 6
+                return _out_of_order("RFC 3261 10.3 step 6", asked, binding)
         return Plan((), bool(live))
     if not asked.contacts:
         return Plan(tuple(live), False)  # a query: RFC 3261 10.2.3
@@ -94,12 +103,12 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
     for contact in asked.contacts:
         uri = contact.uri
         interval = _interval(contact, uri, asked, terms)
-        if isinstance(interval, Rejected):
+        if isinstance(interval, Refusal):
             return interval
         same = _same(uri, contact.uri_text, live)
         for binding in same:
             if binding.call_id == asked.call_id and binding.cseq >= asked.cseq:
-                return _OUT_OF_ORDER  # RFC 3261 10.3 step 7
+                return _out_of_order(_STEP_7, asked, binding)
         if changed:
             same = _same(uri, contact.uri_text, updated)
         if interval == 0:
@@ -109,9 +118,12 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
             continue
         params, q = (_kept_params(contact), contact.param("q")) if contact.params else ("", None)
         if _length(contact.uri_text, params, asked) > terms.max_contact_octets:
-            return Rejected(400, "Contact too long")
+            octets = _length(contact.uri_text, params, asked)
+            why = f"{octets} octets of contact, max_contact_octets {terms.max_contact_octets}"
+            return Refusal(Rejected(400, "Contact too long"), "max_contact_octets", why)
         if not params.isprintable() and _CONTROL.search(params):
-            return Rejected(400, "Control character in Contact")
+            why = f"a control character among the parameters of {_named(uri)}"
+            return Refusal(Rejected(400, "Control character in Contact"), "RFC 3261 25.1", why)
         fresh = Binding(
             contact.uri_text,
             now + interval,
@@ -138,19 +150,29 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
             added += 1
     if added and len(updated) > terms.max_contacts:
         if terms.when_full != "replace-oldest":
-            return _TOO_MANY
+            return _too_many(updated, live, terms)
         gone = _oldest(updated, live, len(updated) - terms.max_contacts)
         if gone is None:
-            return _TOO_MANY
+            return _too_many(updated, live, terms)
         updated = [binding for binding in updated if binding not in gone]
     return Plan(tuple(updated), changed)
 
 
-_TOO_MANY = Rejected(403, "Too many contacts")
-_OUT_OF_ORDER = Rejected(400, "CSeq not higher than before")
+def _out_of_order(rule: str, asked: Registration, binding: Binding) -> Refusal:
+    why = f"CSeq {asked.cseq} is not higher than {binding.cseq}, the last one with this Call-ID"
+    return Refusal(Rejected(400, "CSeq not higher than before"), rule, why)
 
 
-def _interval(contact: NameAddr, uri: SipURI | OtherURI, asked: Registration, terms: Terms) -> int | Rejected:
+def _too_many(updated: list[Binding], live: list[Binding], terms: Terms) -> Refusal:
+    why = f"{len(updated)} contacts, {len(live)} of them there before; max_contacts {terms.max_contacts}"
+    return Refusal(Rejected(403, "Too many contacts"), "max_contacts", why)
+
+
+def _named(uri: SipURI | OtherURI) -> str:
+    return "a contact" if isinstance(uri, OtherURI) else f"{uri.scheme}:{uri.user or ''}@{uri.host}"
+
+
+def _interval(contact: NameAddr, uri: SipURI | OtherURI, asked: Registration, terms: Terms) -> int | Refusal:
     requested = contact.expires  # RFC 3261 10.3 step 7: the parameter, else the field, else our default
     if requested is None:
         requested = asked.expires
@@ -159,7 +181,8 @@ def _interval(contact: NameAddr, uri: SipURI | OtherURI, asked: Registration, te
             return terms.other_scheme_expires  # RFC 3665 2.2
         return min(terms.default_expires, terms.max_expires)
     if 0 < requested < terms.min_expires and requested < _ONE_HOUR:
-        return Rejected(423, "Interval Too Brief", (("Min-Expires", str(terms.min_expires)),))
+        verdict = Rejected(423, "Interval Too Brief", (("Min-Expires", str(terms.min_expires)),))
+        return Refusal(verdict, _STEP_7, f"{requested} s for {_named(uri)}, min_expires {terms.min_expires}")
     return min(requested, terms.max_expires)
 
 

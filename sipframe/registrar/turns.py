@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
-__all__ = ["IDLE", "Turn", "Turns"]
+__all__ = ["IDLE", "QUEUED", "Turn", "Turns"]
 
 IDLE: Final = 0
-_WAITS: Final = 1
-_RUNS: Final = 2
+QUEUED: Final = 1
+_WAITS: Final = 2
+_RUNS: Final = 3
 
 
 class Turn(Protocol):
@@ -42,6 +43,7 @@ class Turns:
             self._by_aor[one.aor] = deque()
             self._run(one)
         elif len(waiting) < self._most_waiting:
+            one.turn = QUEUED
             waiting.append(one)
         else:
             return False
@@ -57,6 +59,14 @@ class Turns:
                 self._run(waiting.popleft())
             else:
                 del self._by_aor[one.aor]
+
+    def leave(self, one: Turn) -> None:
+        """``one`` wants its turn no longer, or wants to end it, if it has not ended."""
+        if one.turn == QUEUED:
+            one.turn = IDLE
+            self._by_aor[one.aor].remove(one)
+        elif one.turn != IDLE:
+            self.end(one)
 
     def _run(self, one: Turn) -> None:
         """Let ``one`` and those behind it take their turns, until one of them has to wait."""

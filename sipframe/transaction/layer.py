@@ -156,9 +156,11 @@ class TransactionLayer:
         transaction.received(response)
 
     def flow_lost(self, flow: IFlow) -> None:
-        """End the client transactions on ``flow``. Server transactions stay, to absorb what comes (RFC 6026 7.1)."""
+        """End the client transactions on ``flow``. Server transactions that are answered stay, to absorb what comes
+        (RFC 6026 7.1); of those that are not, the core is told (:meth:`TransactionUser.flow_lost`)."""
         for transaction in list(self._client_side.by_flow.get(flow.serial, ())):
             transaction.happen(on.TRANSPORT_ERROR)
+        self._tu.flow_lost(flow)
 
     # From the core.
 

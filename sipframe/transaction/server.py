@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sipframe.message import MessageError, Request, Via, parse_message
 from sipframe.transaction import actions as do
@@ -63,7 +63,7 @@ class ServerTransaction:
 
     ``mark`` is the transaction user's: Call-ID, CSeq number and From tag, by which a request is known that came by
     another path (RFC 3261 8.2.2.2). The end of a transaction that bears one is reported
-    (:meth:`TransactionUser.terminated`).
+    (:meth:`TransactionUser.terminated`). ``work`` is the transaction user's as well: what it has under way.
     """
 
     __slots__ = (
@@ -79,6 +79,7 @@ class ServerTransaction:
         "key",
         "mark",
         "via",
+        "work",
     )
 
     def __init__(
@@ -99,6 +100,7 @@ class ServerTransaction:
         self._guard: TimerQueue | None = None
         self._ack_key: Rfc2543Key | None = None
         self.mark: tuple[str, int, str | None] | None = None
+        self.work: Any = None
         self.key = key
         self.flow = flow
         self.via = via

@@ -60,6 +60,10 @@ class TransactionUser(Protocol):
         """An answer could not be sent: the flow is dead. The transaction stays where it is (RFC 6026 8.8)."""
         return
 
+    def flow_lost(self, flow: IFlow) -> None:
+        """``flow`` is dead: what came by it and has no answer yet needs none any more."""
+        return
+
     def stray_response(self, response: Response, flow: IFlow) -> None:
         """A response that matches no transaction; it is counted and must not be forwarded (RFC 6026 7.3)."""
         return

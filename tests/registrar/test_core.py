@@ -117,7 +117,7 @@ class World(TransactionUser):
             store=self.store,
             policies=self.policies,
             terms=Terms() if terms is None else terms,
-            seam=Seam(self.clock, DEADLINE),
+            seam=Seam(self.clock, DEADLINE, events),
             events=events,
             wall_clock=lambda: NOW + self.clock.seconds(),
             answering=self,
@@ -849,8 +849,9 @@ def test_a_coroutine_function_will_do() -> None:
             return Accepted(IDENTITY)
 
     world = World()
-    kind: Coroutine[Any, Any, Accepted] = Mine().authenticate(request(), world.flow)
+    plug_in = Mine()
+    kind: Coroutine[Any, Any, Accepted] = plug_in.authenticate(request(), world.flow)
     kind.close()
-    world.registrar._authenticator = Mine()
+    world.registrar = world.registrar.reconfigured(authenticator=plug_in, policies=(), terms=Terms())
     world.bind()
     assert world.statuses() == [200]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipframe.message import MessageError, parse_name_addrs
-from sipframe.registrar.plan import Plan, contact_lines, plan, registration_of
+from sipframe.registrar.plan import Plan, Refusal, contact_lines, plan, registration_of
 from sipframe.verdicts import Binding, Rejected, Terms
 from tests.fakes import Parts, request
 
@@ -26,7 +26,8 @@ def decide(
     **parts: Unpack[Parts],
 ) -> Plan | Rejected:
     asked = registration_of(request("REGISTER", *fields, **parts), "UDP 192.0.2.1:5060 192.0.2.7:5062 1")
-    return plan(asked, current, Terms() if terms is None else terms, now)
+    found = plan(asked, current, Terms() if terms is None else terms, now)
+    return found.verdict if isinstance(found, Refusal) else found
 
 
 def planned(

@@ -126,7 +126,7 @@ class Registrations(RuleBasedStateMachine):
         except MessageError as error:
             return error.status
         if not isinstance(planned, Plan):
-            return planned.status
+            return planned.verdict.status
         if planned.changed:
             self.bindings = planned.bindings
         return 200

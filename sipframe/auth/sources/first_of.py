@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import alsoProvides, implementer
 
 from sipframe.auth.userhash import IUserhashSource
-from sipframe.interfaces import ICredentialSource
+from sipframe.interfaces import IComposed, ICredentialSource
 from sipframe.verdicts import Secret
 
 __all__ = ["FirstOf"]
 
 
-@implementer(ICredentialSource)
+@implementer(ICredentialSource, IComposed)
 class FirstOf:
     """``sources`` in their order. Provides IUserhashSource too when all of them do.
 
