@@ -52,7 +52,9 @@ def _first(wanted: Any, given: Any, base: Path | None, read: Callable[[Any, Any,
         except ValueError as error:
             if hasattr(one, "parse") and isinstance(given, str):
                 words = str(error)  # the type knows better what is wrong
-    raise ValueError(words or f"{given!r} is not {describe(wanted)}")
+    # What stands where a table should may hold what belongs into it: users and passwords.
+    shown = "what is given" if any(_is_table(one) for one in _alternatives(wanted)) else repr(given)
+    raise ValueError(words or f"{shown} is not {describe(wanted)}")
 
 
 def _from_text(wanted: Any, text: str, base: Path | None) -> Any:
@@ -98,7 +100,7 @@ def _from_either(wanted: Any, given: Any, base: Path | None) -> Any:
         if not isinstance(given, str | Path) or not str(given):
             raise ValueError
         return Path(given) if base is None else base / given
-    if origin is not None and issubclass(origin, Mapping):
+    if _is_table(wanted):
         if not isinstance(given, Mapping):
             raise ValueError
         part = get_args(wanted)[1]
@@ -113,6 +115,11 @@ def _from_either(wanted: Any, given: Any, base: Path | None) -> Any:
     if parse is None or not isinstance(given, str):
         raise ValueError
     return parse(given)
+
+
+def _is_table(wanted: Any) -> bool:
+    origin = get_origin(wanted)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 def _alternatives(wanted: Any) -> tuple[Any, ...]:
@@ -141,7 +148,7 @@ def describe(wanted: Any) -> str:
             words.append(" or ".join([str(value) for value in get_args(one)]))
         elif origin is tuple:
             words.append(f"a list, each {describe(get_args(one)[0])}")
-        elif origin is not None and issubclass(origin, Mapping):
+        elif _is_table(one):
             words.append("a table")
         else:
             words.append(_WORDS.get(one, getattr(one, "__name__", str(one))))

@@ -71,7 +71,7 @@ class Choice:
     """A plug-in that was chosen: its name, or a dotted name, and its arguments by their names (with hyphens)."""
 
     name: str
-    arguments: Mapping[str, object] = attrs.field(factory=dict)
+    arguments: Mapping[str, object] = attrs.field(factory=dict, repr=False)  # passwords may be among them
 
     @classmethod
     def parse(cls, text: str) -> Choice:
@@ -88,10 +88,6 @@ class Choice:
                 raise ValueError(f"{text}: {key} is there twice")
             arguments[key] = value
         return cls(name, arguments)
-
-    def __str__(self) -> str:
-        pairs = [f"{key}={value}".replace(":", "\\:") for key, value in self.arguments.items()]
-        return ":".join([self.name, *pairs])
 
 
 class Plugin:

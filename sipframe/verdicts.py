@@ -109,6 +109,9 @@ class Secret(NamedTuple):
     password: str | None = None
     owner: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Secret(owner={self.owner!r})"  # it may come to stand in a log
+
 
 class Terms(NamedTuple):
     """What a registration may ask for. Times in seconds (RFC 3261 10.3 step 7, 20.19)."""

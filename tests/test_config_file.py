@@ -174,7 +174,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("policies = 'deny'", "policies: 'deny' is not a list"),
         ("location = 3", "location: 3 is not text"),
         ("limits.connections = true", "limits.connections: True is not a whole number"),
-        ("aliases = ['a']", "aliases: ['a'] is not a table"),
+        ("aliases = ['a']", "aliases: what is given is not a table"),
         ("aliases.a = 3", "aliases"),
         ("domains = []", "domains: one at least"),
     ],

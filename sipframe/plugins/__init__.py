@@ -7,4 +7,4 @@ asks what there is, so it names plug-ins (:mod:`sipframe.plugging`) and imports 
 from twisted.plugin import pluginPackagePaths
 
 __path__.extend(pluginPackagePaths(__name__))
-__all__: list[str] = []
+__all__ = ()
