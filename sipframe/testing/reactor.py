@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
     IHostnameResolver,
     IHostResolution,
     IListeningPort,
+    IReactorPluggableNameResolver,
     IReactorTCP,
     IReactorTime,
     IReactorUDP,
@@ -38,7 +39,7 @@ __all__ = ["MemoryReactor"]
 _EVERYWHERE: Final = {"": 4, "0.0.0.0": 4, "::": 6}
 
 
-@implementer(IReactorTime, IReactorTCP, IReactorUDP)
+@implementer(IReactorTime, IReactorTCP, IReactorUDP, IReactorPluggableNameResolver)
 class MemoryReactor(Owner):
     """One host of a network: ``hosts`` are its addresses, the first of each version the one that it speaks from."""
 

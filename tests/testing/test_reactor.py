@@ -22,7 +22,7 @@ from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory, 
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, readBody
+from twisted.web.client import Agent
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
@@ -360,11 +360,11 @@ def test_http_over_the_network_in_memory() -> None:
     site = Site(Page(), reactor=web)  # type: ignore[no-untyped-call]
     _ = web.listenTCP(80, site)
     plug_in: Any = MemoryReactor(network, ["192.0.2.1"])
-    found: list[bytes] = []
+    body = Keeping()
     answer = Agent(plug_in).request(b"GET", b"http://directory.example.com/alice")
-    _ = answer.addCallback(readBody).addCallback(found.append)
+    _ = answer.addCallback(lambda response: response.deliverBody(body))
     network.timeline.advance(5)
-    assert found == [b"hello /alice"]
+    assert body.got == b"hello /alice"
 
 
 def test_a_name_that_nobody_has() -> None:
