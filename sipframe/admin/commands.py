@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from sipframe.admin.protocol import VERSION, ErrorKind, Malformed, decision_fields, decoded
 from sipframe.config import Settings
-from sipframe.decisions import Decision, Decisions
+from sipframe.decisions import Decision, Decisions, cut
 from sipframe.domains import Domains
 from sipframe.message import MessageError, SipURI, aor_of, parse_uri
 from sipframe.transport import TransportCounters
@@ -123,8 +123,8 @@ async def _watch(served: Served, asked: Item, now: float) -> Answer:
 
 
 def _wanted(served: Served, asked: Item) -> Callable[[Decision], bool]:
-    call_id = asked.get("call_id")
-    aors = _aors(served, asked["aor"]) if "aor" in asked else frozenset()
+    call_id = cut(asked["call_id"]) if "call_id" in asked else None
+    aors = frozenset(map(cut, _aors(served, asked["aor"]))) if "aor" in asked else frozenset()
     if call_id is not None or aors:
         return lambda one: one.call_id == call_id or one.aor in aors
     if asked.get("all", False):

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from sipframe.admin.commands import COMMANDS, Answer, Unanswerable, answer
 from sipframe.admin.protocol import ErrorKind, Malformed, decision_from
 from sipframe.decisions import Step
-from sipframe.verdicts import Snapshot
+from sipframe.verdicts import Address, Snapshot
 from tests.admin.served import Stand, binding, decision
 
 NOW = 1.6e9
@@ -75,6 +75,16 @@ def test_an_aor_with_octets_that_are_no_utf_8(stand: Stand) -> None:
     aor = b"sip:caf\xe9@localhost".decode("utf-8", "surrogateescape")
     stand.decisions.add(decision("octets", aor=aor))
     assert calls(stand, aor=aor) == ["octets"]
+
+
+def test_names_that_are_longer_than_those_on_record(stand: Stand) -> None:
+    long = "x" * 30_000
+    stand.decisions.record(
+        1.5e9, "REGISTER", "", f"sip:{long}@b", long, 1, "UDP", Address("::1", 1), 403, "", ()
+    )
+    [on_record] = calls(stand, call_id=long)
+    assert len(on_record) < len(long)
+    assert calls(stand, aor=f"sip:{long}@b") == [on_record]
 
 
 def test_why_says_how_much_is_remembered(stand: Stand) -> None:
