@@ -42,7 +42,11 @@ _OF_VERDICTS: Final = {
     "Accepted": _GREEN,
     "Admitted": _GREEN,
     "Challenge": _YELLOW,
+    "False": _YELLOW,
+    "Secret": _GREEN,
+    "Snapshot": _FAINT,
     "Terms": _GREEN,
+    "True": _GREEN,
 }
 
 
@@ -65,8 +69,9 @@ class Explainer:
             (f"  {self._glyphs.answer}  ", ""),
             (f"{decision.status} {decision.reason}", f"{_BOLD};{colour}"),
         )
+        to = f" to {self._name(decision.uri)}" if decision.uri else ""
         where = (
-            f"  from {decision.transport} {host}:{peer.port} to {self._name(decision.uri)},"
+            f"  from {decision.transport} {host}:{peer.port}{to},"
             f" Call-ID {self._name(decision.call_id)}, CSeq {decision.cseq}"
         )
         return [
@@ -83,7 +88,11 @@ class Explainer:
         if not steps:
             return self.remark(" " * _INDENT + "no step was recorded")
         rows = [
-            (self._safe(step.asked), self._safe(step.verdict), short_time(step.seconds, self._glyphs.micro))
+            (
+                self._safe(step.asked),
+                self._safe(step.verdict),
+                short_time(step.seconds, self._glyphs.micro) if step.seconds else "",  # a rule takes none
+            )
             for step in steps
         ]
         asked, verdict, time = (max(map(cells, column)) for column in zip(*rows, strict=True))

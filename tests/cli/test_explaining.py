@@ -93,6 +93,13 @@ def test_without_unicode() -> None:
     assert "184 us" in lines[-1]
 
 
+def test_rules_take_no_time_and_some_answers_have_no_uri() -> None:
+    rule = decision(uri="", steps=(Step("RFC 3261 8.2.1", "Rejected", "INVITE is not served", 0.0),))
+    _, where, step = Explainer(width=None).lines(rule)
+    assert where == "  from UDP 192.0.2.7:5062, Call-ID call-1, CSeq 2"
+    assert step == "  ▶ RFC 3261 8.2.1  Rejected    INVITE is not served"
+
+
 def test_names_that_a_peer_chose_do_not_flood_the_screen() -> None:
     lines = Explainer(width=None).lines(decision("x" * 30_000, uri="sip:" + "y" * 30_000))
     assert max(map(len, lines)) < 600
