@@ -34,7 +34,7 @@ class Deadlines:
     def __init__(self, clock: IReactorTime, tick: float = 1.0) -> None:
         self._clock = clock
         self._tick = tick
-        self._buckets: dict[int, set[Watched]] = {}
+        self._buckets: dict[int, dict[Watched, None]] = {}  # in an order that is the same each time
         self._count = 0
         self._swept = 0
         self._call: IDelayedCall | None = None
@@ -65,13 +65,13 @@ class Deadlines:
         one.slot = slot = self._slot_of(one)
         bucket = self._buckets.get(slot)
         if bucket is None:
-            bucket = self._buckets[slot] = set()
-        bucket.add(one)
+            bucket = self._buckets[slot] = {}
+        bucket[one] = None
         self._count += 1
 
     def _take_out(self, one: Watched) -> None:
         bucket = self._buckets[one.slot]
-        bucket.remove(one)
+        del bucket[one]
         if not bucket:
             del self._buckets[one.slot]
         self._count -= 1

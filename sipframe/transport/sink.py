@@ -63,8 +63,8 @@ class Ground:
     connections: ConnectionCount = attrs.field(
         default=attrs.Factory(lambda self: ConnectionCount(self.limits), takes_self=True)
     )
-    streams: set[StreamProtocol] = attrs.field(factory=set)
-    """Every connection there is."""
+    streams: dict[StreamProtocol, None] = attrs.field(factory=dict)
+    """Every connection there is, the oldest first."""
     flows: dict[int, StreamFlow] = attrs.field(factory=dict)
     """Their flows, by serial."""
     when_empty: list[Callable[[], object]] = attrs.field(factory=list)
@@ -77,7 +77,7 @@ class Ground:
 
     def gone(self, stream: StreamProtocol) -> None:
         """One connection less."""
-        self.streams.discard(stream)
+        self.streams.pop(stream, None)
         while self.when_empty and not self.streams:
             self.when_empty.pop()()
 

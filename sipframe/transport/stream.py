@@ -95,7 +95,7 @@ class StreamProtocol:
         host, peer = stream.getHost(), stream.getPeer()
         self._peer = peer.host
         ground.connections.opened(peer.host)
-        ground.streams.add(self)
+        ground.streams[self] = None
         self.flow = StreamFlow(
             self,
             ground.counters,

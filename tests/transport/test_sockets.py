@@ -536,7 +536,7 @@ class StopTests(Case):
             await self.listeners.close(PATIENCE)
             assert await self.client(lambda: read_to_the_end(connection)) == b""
         assert self.sink.names[-1] == "flow_lost"
-        assert self.ground.streams == set()
+        assert self.ground.streams == {}
         assert udp not in self.listeners.open
 
     async def test_a_peer_that_reads_nothing_is_cut_at_the_deadline(self) -> None:
@@ -553,7 +553,7 @@ class StopTests(Case):
             connection.sendall(OPTIONS)
             await ready
             await self.listeners.close(0.05)
-        assert self.ground.streams == set()
+        assert self.ground.streams == {}
 
 
 class Scripted(Protocol):

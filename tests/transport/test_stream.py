@@ -254,7 +254,7 @@ class TestTheFlow:
         assert it.sink.calls[-1][1:] == (False, flow)
         assert not flow.alive
         assert it.ground.connections.total == 0
-        assert it.ground.streams == set()
+        assert it.ground.streams == {}
 
     def test_the_sink_hears_nothing_of_a_flow_it_never_saw(self) -> None:
         it = Connection()
