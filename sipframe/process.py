@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -30,10 +30,12 @@ _OTHER_FILES = 100
 
 
 class ServedProcess(SIPService):
-    """A SIP server that has the process to itself.
+    """A SIP server that has the process to itself: that of ``twistd sipregistrar``, or of a ``.tac`` file.
 
     ``read`` reads the settings again, for SIGHUP; it raises ValueError of one line. ``daemon`` says that nobody sees
-    what the process prints: why it cannot start is then for twistd to tell, in the process that was typed.
+    what the process prints: why it cannot start is then for twistd to tell, in the process that was typed. None finds
+    that out. ``plug_ins`` are those of :class:`~sipframe.service.SIPService`; what is wrong with one is a StartError,
+    which ends the process with its line as well.
     """
 
     admin_unless_set = True
@@ -44,9 +46,13 @@ class ServedProcess(SIPService):
         *,
         reactor: Any,
         read: Callable[[], Settings] | None = None,
-        daemon: bool = False,
+        daemon: bool | None = None,
+        **plug_ins: Any,
     ) -> None:
-        super().__init__(settings, reactor=reactor)
+        try:
+            super().__init__(settings, reactor=reactor, **plug_ins)
+        except StartError as error:
+            _end_with(error)
         self._read = read
         self._daemon = daemon
         self._before: Any = signal.SIG_DFL
@@ -59,12 +65,10 @@ class ServedProcess(SIPService):
         try:
             super().startService()
         except StartError as error:
-            if self._daemon:
+            if _nobody_reads() if self._daemon is None else self._daemon:
                 _log.error("cannot start: {error}", error=error)  # twistd repeats 100 characters of it
                 raise
-            # sys.stderr is the log's by now.
-            os.write(2, f"sipregistrar: {error}\n".encode())
-            raise SystemExit(1) from None
+            _end_with(error)
         self._before = signal.signal(signal.SIGHUP, self._hang_up)
 
     def ready(self) -> None:
@@ -89,6 +93,20 @@ class ServedProcess(SIPService):
         except (ValueError, StartError) as error:
             _log.error("not reloaded, everything stays as it is: {error}", error=error)
         notify("READY=1")
+
+
+def _end_with(error: StartError) -> NoReturn:
+    # sys.stderr may be the log's by now.
+    os.write(2, f"sipregistrar: {error}\n".encode())
+    raise SystemExit(1) from None
+
+
+def _nobody_reads() -> bool:
+    """Whether what the process prints goes nowhere, as twistd's daemons have it."""
+    try:
+        return os.path.samestat(os.fstat(2), os.stat(os.devnull))
+    except OSError:
+        return True
 
 
 def allow_files(wanted: int) -> None:

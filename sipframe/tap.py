@@ -182,9 +182,11 @@ class Options(usage.Options):
                 given[name.replace("-", "_")] = self[name]
         if self["admin"] is not None:
             given["admin"] = _checked("admin", partial(from_text, bool | Path), self["admin"])
-        for name in ("plugin-deadline", "stop-deadline"):
-            if self[name] is not None:
-                given[name.replace("-", "_")] = self._number(name, float)
+        if self["plugin-deadline"] is not None:
+            deadline = self._number("plugin-deadline", float)
+            given["plug_ins"] = attrs.evolve(settings.plug_ins, deadline=deadline)
+        if self["stop-deadline"] is not None:
+            given["stop_deadline"] = self._number("stop-deadline", float)
         if self.listen:
             given["listen"] = tuple(self.listen)
         if self.domains:
@@ -289,6 +291,7 @@ def makeService(options: Options) -> IService:
         options.settings,
         reactor=reactor,
         read=options.read,
-        daemon=parent is not None and not parent["nodaemon"],
+        daemon=parent is not None
+        and not parent.get("nodaemon", True),  # twist never is one, and has no such option
     )
     return service
