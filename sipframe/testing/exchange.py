@@ -68,6 +68,7 @@ class Exchange:
 
     def wait(self, seconds: float = 64.0) -> Response:
         """Let time pass until there is a final answer, at most ``seconds``. Raises :class:`NoAnswer`."""
+        __tracebackhide__ = True
         if not self.done:
             self.phone.pass_time(lambda: self.done, seconds)
         if self.answer is None:

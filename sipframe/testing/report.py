@@ -88,8 +88,9 @@ def _drawn(
     time = passage.at - began
     source, target = hosts.index(passage.source.host), hosts.index(passage.target.host)
     if not passage.data:
-        label = f"{passage.transport} {passage.fate}" if passage.fate == "connected" else passage.fate
-        return ladder.arrow(Arrow(time, source, target, label, "", (), Kind.CONNECTION))
+        label, _, why = passage.fate.partition(": ")
+        label = f"{passage.transport} {label}" if label == "connected" else label
+        return ladder.arrow(Arrow(time, source, target, label, "", (why,) if why else (), Kind.CONNECTION))
     fate = (passage.fate,) if passage.fate else ()
     if not passage.data.strip(b"\r\n\0"):
         return ladder.arrow(Arrow(time, source, target, "keep-alive", "", fate, Kind.PROVISIONAL))

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogPublisher
 from zope.interface import implementer
@@ -82,6 +83,7 @@ class Server:
         wall_clock: float = BEGINNING,
         **settings: Any,
     ) -> None:
+        self._service: SIPService | None = None
         self.network = Network(seed) if network is None else network
         self.users = Users(users)
         """Names and passwords, if no credential source was given."""
@@ -110,21 +112,15 @@ class Server:
         settings.setdefault(
             "listen", tuple([ListenAddress.parse(f"{one}:interface={host}") for one in _LISTEN])
         )
-        if "state" not in settings:
-            self._temporary = tempfile.TemporaryDirectory(prefix="sipframe-test-")
-            folder = Path(self._temporary.name)
-            settings["state"] = folder / "state"
-            if "certificates" not in settings:
-                names = (*settings["domains"], *settings.get("aliases", ()))
-                settings["certificates"] = (certificate_for(names, folder),)
-        self.settings = Settings(**settings)
+        self._homeless = "state" not in settings
+        self.settings = Settings(**{"state": Path("state"), **settings})
+        """All settings; those that nobody has given are there once it has started."""
         self._phones = Phones(self.network, self._tell)
         self._names: dict[str, str] = {}
         self._starts = 0
         self._contexts: dict[tuple[Path, ...], Any] = {}
         self.reactor = self._new_reactor()
         """The reactor of the server, and of plug-ins that need one."""
-        self._service: SIPService | None = None
         self._logged = _Observer(self.log)
 
     def _choose(self, role: str, setting: str, given: Any, settings: dict[str, Any]) -> None:
@@ -169,6 +165,8 @@ class Server:
         """Start it, and let it come to rest. Raises StartError."""
         if self._service is not None:
             raise RuntimeError("the server runs already")
+        if self._homeless and self._temporary is None:
+            self._make_home()
         if self.reactor.dead:
             self.reactor = self._new_reactor()
         self._starts += 1
@@ -188,6 +186,15 @@ class Server:
             self.stop()
             raise
         self.settle()
+
+    def _make_home(self) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="sipframe-test-")
+        folder = Path(self._temporary.name)
+        settings = attrs.evolve(self.settings, state=folder / "state")
+        if not settings.certificates and any(one.transport == "tls" for one in settings.listen):
+            names = (*settings.domains, *settings.aliases)
+            settings = attrs.evolve(settings, certificates=(certificate_for(names, folder),))
+        self.settings = settings
 
     def stop(self) -> None:
         """Stop it as an operator does: answer what waits, close everything."""
@@ -224,6 +231,7 @@ class Server:
         finally:
             if self._temporary is not None:
                 self._temporary.cleanup()
+                self._temporary = None
 
     @property
     def service(self) -> SIPService:
@@ -342,6 +350,7 @@ class Server:
 
     def expect(self, phone: Phone, status: int) -> Response:
         """The last final answer to ``phone``, which must have ``status``. Raises AssertionError with the ladder."""
+        __tracebackhide__ = True
         last = phone.last
         if last is None:
             raise self._told(AssertionError(f"{phone.aor} has asked nothing"), phone)
