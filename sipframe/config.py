@@ -18,6 +18,7 @@ from zope.interface.interface import InterfaceClass
 from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
 from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.plugging import Choice
+from sipframe.seams import PluginLimits
 from sipframe.transaction import TransactionSettings
 from sipframe.transport import CertificateFiles, ListenAddress, TransportLimits
 from sipframe.verdicts import Terms
@@ -139,8 +140,8 @@ class Settings:
     terms: Terms = attrs.field(default=Terms(), validator=_terms)
     transactions: TransactionSettings = attrs.field(factory=TransactionSettings)
     limits: TransportLimits = attrs.field(factory=TransportLimits)
-    plugin_deadline: float = attrs.field(default=5.0, validator=_positive)
-    """How long a plug-in may take for one answer."""
+    plug_ins: PluginLimits = attrs.field(factory=PluginLimits)
+    """How long a plug-in may take for one answer, how much it may be asked at once, and when it is left alone."""
     stop_deadline: float = attrs.field(default=5.0, validator=_positive)
     """How long a stop waits for requests that are not answered yet."""
     expire_every: float = attrs.field(default=1.0, validator=_positive)
@@ -152,5 +153,7 @@ class Settings:
     admin: bool | Path | None = None
     """The socket that ``sipframe why`` asks by: True is ``admin.sock`` in ``state``, a path is there, False is none.
     None is False in an embedded server, and True in one that has the process to itself."""
+    decisions_kept: int = attrs.field(default=1000, validator=attrs.validators.ge(0))
+    """How many decision records are kept, for ``sipframe why``; 0 keeps none."""
     log_level: Literal["info", "debug"] = attrs.field(default="info", validator=_log_level)
     """``debug`` writes every event to the log, and so every registration and refusal."""

@@ -17,10 +17,12 @@ from twisted.logger import Logger
 from zope.interface.interface import InterfaceClass
 
 from sipframe.auth.chain import Chain
+from sipframe.auth.guarded import guarded
 from sipframe.auth.sources.first_of import FirstOf
 from sipframe.config import Settings
 from sipframe.interfaces import IAuthenticator, ICloseable, ICredentialSource, ILocationStore, IPolicy
 from sipframe.plugging import KINDS, Choice, make
+from sipframe.seams import Seam
 from sipframe.surroundings import Surroundings
 from sipframe.wiring import StartError, verified
 
@@ -72,13 +74,15 @@ class Plugged:
         settings: Settings,
         given: Given,
         surroundings: Callable[[PlugIn, Callable[[], Any]], Surroundings],
+        seam: Seam,
         before: Plugged | None = None,
     ) -> None:
         self.settings = settings
+        self._seam = seam
         self._given = given
         self._surroundings = surroundings
         self.made: list[_Made] = []
-        self.source: Any = given.credentials
+        self.source: Any = None if given.credentials is None else guarded(given.credentials, seam)
         self._kept: list[_Made] = []
         if before is not None:
             self._keep(before)
@@ -108,7 +112,10 @@ class Plugged:
 
     def _credentials(self) -> Any:
         if self.source is None:
-            chosen = [self._choose(ICredentialSource, choice) for choice in self.settings.credentials]
+            chosen = [
+                guarded(self._choose(ICredentialSource, choice), self._seam)
+                for choice in self.settings.credentials
+            ]
             self.source = chosen[0] if len(chosen) == 1 else FirstOf(chosen)
         return self.source
 
@@ -129,7 +136,8 @@ class Plugged:
         def part(interface: InterfaceClass, text: str) -> Any:
             plug_in = make(interface, Choice.parse(text), surroundings)
             parts.append(plug_in)
-            return verified(interface, plug_in, KINDS[interface].noun)
+            plug_in = verified(interface, plug_in, KINDS[interface].noun)
+            return guarded(plug_in, self._seam) if interface is ICredentialSource else plug_in
 
         surroundings = self._surroundings(part, self._credentials)
         try:

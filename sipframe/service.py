@@ -10,106 +10,36 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks, succeed
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from sipframe import wiring
 from sipframe.admin.protocol import SOCKET_NAME
-from sipframe.admin.server import AdminServer
 from sipframe.application import Application, canonical
-from sipframe.changes import Watcher, forget_expired, watch
+from sipframe.changes import Watcher, watch
 from sipframe.config import Settings
 from sipframe.decisions import Decisions
 from sipframe.domains import Domains
 from sipframe.events import Events
-from sipframe.interfaces import ICredentialSource, IFlow
-from sipframe.message import MessageError, Request, Response
-from sipframe.plugged import Given, Plugged, PlugIn
-from sipframe.registrar import Registrar
-from sipframe.seams import PluginLimits, Seam
-from sipframe.sending import Sender
-from sipframe.surroundings import Surroundings
-from sipframe.transaction import TransactionLayer
-from sipframe.transport import (
-    Connections,
-    Ground,
-    HostResolver,
-    Listeners,
-    Listening,
-    OurEnds,
-    TLSError,
-    TLSIdentity,
-    TransportCounters,
-)
-from sipframe.uac import RequestFailed, Resolver, UserAgentClient
-from sipframe.uas import UserAgentServer, UserAgentServerCounters
+from sipframe.message import Response
+from sipframe.plugged import Given
+from sipframe.running import RELOADED, Means, Running
+from sipframe.transport import HostResolver, Listening, TransportCounters
+from sipframe.uac import RequestFailed, Resolver
+from sipframe.uas import UserAgentServerCounters
 from sipframe.verdicts import Address, Binding, Unavailable
-from sipframe.wiring import StartError
 
 __all__ = ["SIPService"]
 
 _log = Logger()
 
-RELOADED = (
-    "authenticators",
-    "certificates",
-    "client_ca",
-    "credentials",
-    "limits",
-    "peer_ca",
-    "policies",
-    "terms",
-)
-"""The settings that :meth:`SIPService.reload` takes into use while the server runs."""
 _STOP_LOOKS_EVERY = 0.05
 _NOT_RUNNING = "the server is not running"
-
-
-class Arrivals:
-    """Where the transport delivers: the transaction layer, the UAS core for what is no sound message, and
-    ``flow_lost`` for who else cares.
-    """
-
-    __slots__ = ("_flow_lost", "_layer", "_uas")
-
-    def __init__(
-        self,
-        layer: TransactionLayer,
-        uas: UserAgentServer,
-        flow_lost: Callable[[IFlow], object] | None = None,
-    ) -> None:
-        self._layer = layer
-        self._uas = uas
-        self._flow_lost = flow_lost
-
-    def request(self, request: Request, flow: IFlow) -> None:
-        try:
-            self._layer.request(request, flow)
-        except MessageError as error:
-            self._uas.malformed(MessageError(error.reason, error.status, request), flow)
-
-    def response(self, response: Response, flow: IFlow) -> None:
-        self._layer.response(response, flow)
-
-    def malformed(self, error: MessageError, flow: IFlow) -> None:
-        self._uas.malformed(error, flow)
-
-    def flow_lost(self, flow: IFlow) -> None:
-        self._layer.flow_lost(flow)
-        if self._flow_lost is not None:
-            self._flow_lost(flow)
-
-    def too_large(self, data: bytes, flow: IFlow) -> bytes | None:
-        return self._uas.too_large(data, flow)
 
 
 class SIPService(Service):
@@ -142,15 +72,24 @@ class SIPService(Service):
         self.settings = settings
         self.events = Events()
         self.counters = TransportCounters()
-        self.decisions = Decisions()
+        self.decisions = Decisions(settings.decisions_kept)
         self._reactor = reactor
-        self._given = Given(
-            credentials=credentials, authenticator=authenticator, location=location, policies=tuple(policies)
-        ).verified()
-        self._resolver: Resolver = HostResolver(reactor) if resolver is None else resolver
-        self._wall_clock = wall_clock
-        self._entropy = entropy
-        self._running: _Running | None = None
+        self._means = Means(
+            reactor=reactor,
+            wall_clock=wall_clock,
+            entropy=entropy,
+            given=Given(
+                credentials=credentials,
+                authenticator=authenticator,
+                location=location,
+                policies=tuple(policies),
+            ).verified(),
+            resolver=HostResolver(reactor) if resolver is None else resolver,
+            events=self.events,
+            decisions=self.decisions,
+            counters=self.counters,
+        )
+        self._running: Running | None = None
         self._abandoned: Deferred[Any] = succeed(None)
 
     def startService(self) -> None:
@@ -158,10 +97,9 @@ class SIPService(Service):
 
         Whoever wants to start again after that waits for :meth:`stopService` first.
         """
-        wiring.make_state_directory(self.settings.state)
-        running = _Running()
+        running = Running(self.settings, self._means)
         try:
-            self._start(running)
+            running.open(self, self._admin_socket())
         except BaseException:
             self._abandoned = running.abandon()
             raise
@@ -170,7 +108,7 @@ class SIPService(Service):
         # Before that nothing is answered, and in a process of its own no signal is heeded.
         self._reactor.callWhenRunning(self._run, running)
 
-    def _run(self, running: _Running) -> None:
+    def _run(self, running: Running) -> None:
         if running is self._running:
             self.ready()
 
@@ -181,108 +119,12 @@ class SIPService(Service):
             listening=", ".join(f"{one.transport} {_end(one.local)}" for one in self.listening()),
         )
 
-    def _start(self, running: _Running) -> None:
-        settings, reactor = self.settings, self._reactor
-        try:
-            domains = self._domains()
-        except ValueError as error:
-            raise StartError(str(error)) from None
-        plugged = running.plugged = Plugged(settings, self._given, self._surroundings)
-        limits = PluginLimits(deadline=settings.plugin_deadline)
-        seam = running.seam = Seam(reactor, limits, self.events)
-        uas = running.uas = UserAgentServer(
-            serves=domains.serves,
-            policies=plugged.policies,
-            seam=seam,
-            events=self.events,
-            tag_key=self._entropy(32),
-            decisions=self.decisions,
-            wall_clock=self._wall_clock,
-            aor_of=domains.aor_of,
-        )
-        registrar = running.registrar = Registrar(
-            domains=domains,
-            authenticator=plugged.authenticator,
-            store=plugged.location,
-            policies=plugged.policies,
-            terms=settings.terms,
-            seam=seam,
-            events=self.events,
-            wall_clock=self._wall_clock,
-            answering=uas,
-            most_waiting=settings.most_waiting,
-        )
-        uas.add_core("REGISTER", registrar.register)
-        running.layer = TransactionLayer(reactor, settings.transactions, uas, uas.trying, uas.cancel_ok)
-        if any(address.transport == "tls" for address in settings.listen):
-            running.identity = wiring.tls_identity(settings, self._wall_clock())
-            running.identity.watch(reactor, settings.certificates_every)
-        # UDP flows, connections and their limits stand on this.
-        ground = running.ground = Ground(
-            clock=reactor,
-            sink=Arrivals(running.layer, uas, registrar.flow_bindings.flow_lost),
-            limits=settings.limits,
-            counters=self.counters,
-            # A binding that outlives this process must not find a flow of another one under its number.
-            serials=count(1 + int.from_bytes(self._entropy(6), "big")),
-        )
-        listeners = running.listeners = Listeners(reactor, ground, running.identity)
-        running.connections = Connections(
-            reactor, ground, OurEnds(listeners.open), wiring.tls_client(settings)
-        )
-        sender = Sender(
-            running.layer,
-            running.connections,
-            self._entropy,
-            large=settings.limits.udp_request,
-            most=settings.transactions.max_client_transactions,
-        )
-        running.application = Application(
-            domains=domains,
-            location=plugged.location,
-            removals=registrar.removals,
-            client=UserAgentClient(sender, self._resolver, seam, self.events),
-            seam=seam,
-            wall_clock=self._wall_clock,
-            entropy=self._entropy,
-        )
-        for address in settings.listen:
-            try:
-                running.listeners.listen(address)
-            except CannotListenError as error:
-                raise StartError(f"--listen {address}: {_why(error)}") from None
-        location = plugged.location
-        running.expiry = LoopingCall(lambda: forget_expired(location, self.events, self._wall_clock()))
-        running.expiry.clock = reactor
-        _ = running.expiry.start(settings.expire_every, now=False)
-        socket = self._admin_socket()
-        if socket is not None:
-            admin = AdminServer(self, socket, reactor, wall_clock=self._wall_clock)
-            admin.start()
-            running.admin = admin
-
     def _admin_socket(self) -> Path | None:
         admin = self.settings.admin
         if isinstance(admin, Path):
             return admin
         wanted = self.admin_unless_set if admin is None else admin
         return self.settings.state / SOCKET_NAME if wanted else None
-
-    def _surroundings(self, plug_in: PlugIn, credentials: Callable[[], ICredentialSource]) -> Surroundings:
-        settings = self.settings
-        return Surroundings(
-            reactor=self._reactor,
-            wall_clock=self._wall_clock,
-            entropy=self._entropy,
-            state=settings.state,
-            base=settings.base,
-            domains=tuple([domain.lower() for domain in settings.domains]),
-            aliases=settings.aliases,
-            realm=settings.realm,
-            events=self.events,
-            credentials=credentials,
-            plug_in=plug_in,
-        )
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
@@ -295,7 +137,6 @@ class SIPService(Service):
         deadline = self.settings.stop_deadline
         yield running.stop_admin()
         yield running.listeners.stop_accepting()
-        assert running.layer is not None
         until = self._reactor.seconds() + deadline
         while running.layer.unanswered() and self._reactor.seconds() < until:
             yield deferLater(self._reactor, _STOP_LOOKS_EVERY)
@@ -331,31 +172,15 @@ class SIPService(Service):
         when there is something wrong; then everything stays as it is.
         """
         running = self._running
-        if settings is None:
-            settings = self.settings
+        settings = self.settings if settings is None else settings
         if running is None:
             self.settings = settings
             return ()
-        changed = [
-            name for name in _fields(settings) if getattr(settings, name) != getattr(self.settings, name)
-        ]
+        names = [field.name for field in attrs.fields(Settings)]
+        changed = [name for name in names if getattr(settings, name) != getattr(running.settings, name)]
+        running.renew(settings)
+        self.settings = running.settings
         left = tuple([name.replace("_", "-") for name in changed if name not in RELOADED])
-        settings = attrs.evolve(self.settings, **{name: getattr(settings, name) for name in RELOADED})
-        tls_client = wiring.tls_client(settings)
-        plugged = Plugged(settings, self._given, self._surroundings, running.plugged)
-        try:
-            if running.identity is not None:
-                running.identity.use(wiring.tls_settings(settings, self._wall_clock()))
-        except TLSError as error:
-            _ = plugged.close(running.plugged)
-            raise StartError(f"TLS: {error}") from None
-        self.settings = settings
-        before = running.plugged
-        assert before is not None
-        running.take(plugged, settings)
-        assert running.connections is not None
-        running.connections.tls = tls_client
-        running.retire(self._reactor, before, plugged, settings.plugin_deadline)
         _log.info("settings are taken into use; changed: {changed}", changed=", ".join(changed) or "none")
         if left:
             _log.warn("settings that wait for the next start: {left}", left=", ".join(left))
@@ -365,7 +190,7 @@ class SIPService(Service):
     def location(self) -> Any:
         """The location store (ILocationStore) while the service runs, else None."""
         running = self._running
-        return None if running is None or running.plugged is None else running.plugged.location
+        return None if running is None else running.plugged.location
 
     def bindings(self, aor: str) -> Deferred[tuple[Binding, ...]]:
         """A Deferred of what ``aor`` has now, expired bindings left out; it fails when the store does.
@@ -440,95 +265,11 @@ class SIPService(Service):
     @property
     def uas_counters(self) -> UserAgentServerCounters | None:
         """What was not worth a transaction or could not be answered, since the start; None while nothing runs."""
-        return None if self._running is None or self._running.uas is None else self._running.uas.counters
+        return None if self._running is None else self._running.uas.counters
 
     def transactions(self) -> dict[tuple[str, str], int]:
         """How many transactions there are, by machine and state. Looks at each."""
-        if self._running is None or self._running.layer is None:
-            return {}
-        return dict(self._running.layer.active())
-
-
-class _Running:
-    """What a started service holds open."""
-
-    def __init__(self) -> None:
-        self.seam: Seam | None = None
-        self.layer: TransactionLayer | None = None
-        self.plugged: Plugged | None = None
-        self.identity: TLSIdentity | None = None
-        self.listeners: Any = None
-        self.expiry: LoopingCall | None = None
-        self.uas: UserAgentServer | None = None
-        self.registrar: Registrar | None = None
-        self.ground: Ground | None = None
-        self.connections: Connections | None = None
-        self.application: Application | None = None
-        self.retired: list[tuple[IDelayedCall, Callable[[], None]]] = []
-        self.admin: AdminServer | None = None
-
-    def stop_admin(self) -> Deferred[None]:
-        return succeed(None) if self.admin is None else self.admin.stop()
-
-    def take(self, plugged: Plugged, settings: Settings) -> None:
-        """Ask ``plugged`` from now on."""
-        self.plugged = plugged
-        assert self.uas is not None
-        assert self.registrar is not None
-        assert self.ground is not None
-        self.registrar = self.registrar.reconfigured(
-            authenticator=plugged.authenticator, policies=plugged.policies, terms=settings.terms
-        )
-        self.uas.reconfigure(plugged.policies, {"REGISTER": self.registrar.register})
-        self.ground.take_limits(settings.limits)
-
-    def retire(self, clock: IReactorTime, before: Plugged, plugged: Plugged, after: float) -> None:
-        """Close what only ``before`` had once nobody can be waiting for it any more."""
-        # In the order of their ends: each closes what the next ones do not have.
-        self.retired = [(call, close) for call, close in self.retired if call.active()]
-
-        def close() -> None:
-            _ = before.close(plugged)
-
-        self.retired.append((clock.callLater(after, close), close))
-
-    def end_timers(self) -> None:
-        if self.expiry is not None and self.expiry.running:
-            self.expiry.stop()
-        if self.identity is not None:
-            self.identity.stop_watching()
-        if self.application is not None:
-            self.application.stop()
-        if self.connections is not None:
-            self.connections.close()
-        if self.seam is not None:
-            self.seam.stop()  # 503 to whom nobody has answered
-        if self.layer is not None:
-            self.layer.stop()
-
-    def close_plug_ins(self) -> Deferred[Any]:
-        for call, close in self.retired:
-            if call.active():
-                call.cancel()
-                close()
-        return succeed(None) if self.plugged is None else self.plugged.close()
-
-    def abandon(self) -> Deferred[Any]:
-        """The start has failed: close what is open. Fires when it is."""
-        self.end_timers()
-        closing: list[Deferred[Any]] = [self.stop_admin(), self.close_plug_ins()]
-        if self.listeners is not None:
-            closing.append(self.listeners.close(0))
-        return DeferredList(closing, consumeErrors=True)
-
-
-def _fields(settings: Settings) -> list[str]:
-    return [field.name for field in attrs.fields(type(settings))]
-
-
-def _why(error: CannotListenError) -> str:
-    reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-    return f"{reason[:1].lower()}{reason[1:]}"
+        return {} if self._running is None else dict(self._running.layer.active())
 
 
 def _end(address: Address) -> str:

@@ -25,7 +25,7 @@ def test_they_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plugin_deadline", "stop_deadline", "expire_every", "certificates_every", "most_waiting"]
+    "name", ["stop_deadline", "expire_every", "certificates_every", "most_waiting"]
 )
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_durations_and_counts(name: str, value: float) -> None:

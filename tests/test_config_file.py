@@ -11,6 +11,7 @@ from sipframe.config import Settings
 from sipframe.config_file import ConfigurationError, read_configuration
 from sipframe.message import Limits
 from sipframe.plugging import Choice
+from sipframe.seams import PluginLimits
 from sipframe.transaction import TimerSettings, TransactionSettings
 from sipframe.transport import CertificateFiles, ListenAddress, TransportLimits
 from sipframe.verdicts import Terms
@@ -49,7 +50,6 @@ def test_everything(tmp_path: Path) -> None:
             "tests.test_plugged.Noting:key=a",
             { use = "tests.test_plugged.Noting", key = "b", name = "c" },
         ]
-        plugin-deadline = 2
         stop-deadline = 1.5
         most-waiting = 4
         log-level = "debug"
@@ -78,6 +78,10 @@ def test_everything(tmp_path: Path) -> None:
         max-server-transactions = 9
         timers.t1 = 0.25
 
+        [plug-ins]
+        deadline = 2
+        in-flight = 3
+
         [limits]
         connections = 7
         message-sizes.body = 1000
@@ -103,7 +107,7 @@ def test_everything(tmp_path: Path) -> None:
         terms=Terms(max_expires=1800, default_expires=600),
         transactions=TransactionSettings(timers=TimerSettings(t1=0.25), max_server_transactions=9),
         limits=TransportLimits(connections=7, message_sizes=Limits(body=1000)),
-        plugin_deadline=2.0,
+        plug_ins=PluginLimits(deadline=2.0, in_flight=3),
         stop_deadline=1.5,
         most_waiting=4,
         log_level="debug",
@@ -118,7 +122,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         realm = 7
         listen = ["udp:5060", "sctp:5060", 5060]
         stop-deadline = -1
-        plugin-deadline = "5"
+        expire-every = "5"
         log-level = "loud"
         domains = ["a b"]
         policies = ["no-such-thing", {key = 1}, "digest"]
@@ -146,7 +150,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     assert by_place["listen[1]"].startswith("'sctp:5060'")
     assert by_place["listen[2]"].startswith("5060 is not ")
     assert "-1" in by_place["stop_deadline"]
-    assert by_place["plugin-deadline"] == "'5' is not a number"
+    assert by_place["expire-every"] == "'5' is not a number"
     assert by_place["log-level"] == "'loud' is not info or debug"
     assert by_place["domains"] == "'a b' is no domain name and no address"
     assert "no policy 'no-such-thing'" in by_place["policies[0]"]

@@ -18,6 +18,7 @@ from sipframe.interfaces import IAuthenticator, ICloseable, ICredentialSource, I
 from sipframe.plugged import Given, Plugged, PlugIn
 from sipframe.plugging import Choice
 from sipframe.policy import BasePolicy
+from sipframe.seams import Seam
 from sipframe.surroundings import Surroundings
 from sipframe.verdicts import Secret
 from sipframe.wiring import StartError
@@ -80,7 +81,7 @@ def plugged(
             plug_in=plug_in,
         )
 
-    return Plugged(settings, given or Given(), surroundings, before)
+    return Plugged(settings, given or Given(), surroundings, Seam(Clock(), 5.0), before)
 
 
 def memory(state: Path, **changes: Any) -> Settings:

@@ -27,6 +27,7 @@ from sipframe.location import MemoryStore
 from sipframe.message import Request, Response
 from sipframe.plugging import Choice
 from sipframe.policy import BasePolicy
+from sipframe.seams import PluginLimits
 from sipframe.service import SIPService
 from sipframe.transport import ListenAddress
 from sipframe.verdicts import Accepted, Binding, Identity, Rejected, Secret, Terms
@@ -195,7 +196,7 @@ class PlugIns(ServiceTestCase):
         ]
         for number, plug_ins in enumerate(hanging):
             plug_ins = {"authenticator": Asking(lambda *_: BOB), **plug_ins}
-            service = self.service(str(number), plugin_deadline=0.05, **plug_ins)
+            service = self.service(str(number), plug_ins=PluginLimits(deadline=0.05), **plug_ins)
             response = yield self.register(service)
             assert (response.status, response.all("retry-after")) == (503, ["5"]), plug_ins
 
@@ -391,7 +392,7 @@ class Stops(ServiceTestCase):
         for transport in ("udp", "tcp"):
             waiting = Waiting()
             service = self.service(
-                transport, authenticator=Asking(waiting), stop_deadline=0.05, plugin_deadline=3600
+                transport, authenticator=Asking(waiting), stop_deadline=0.05, plug_ins=PluginLimits(deadline=3600)
             )
             answered = self.register(service, transport=transport)
             yield waiting.asked

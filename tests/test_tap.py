@@ -80,7 +80,7 @@ def test_every_option(tmp_path: Path) -> None:
     assert made.authenticators == (Choice("digest", {"algorithms": "SHA-256,MD5"}),)
     assert made.terms == Terms(default_expires=600, min_expires=30, max_expires=900, max_contacts=3)
     assert made.transactions.timers.t1 == 0.1
-    assert (made.plugin_deadline, made.stop_deadline) == (2, 1.5)
+    assert (made.plug_ins.deadline, made.stop_deadline) == (2, 1.5)
 
 
 def test_digest_presets() -> None:
