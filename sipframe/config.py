@@ -112,7 +112,9 @@ class Settings:
     state: Path
     """The state directory: accounts, bindings and, when none is given, the certificate."""
     listen: tuple[ListenAddress, ...] = DEFAULT_LISTEN
+    """Where to listen. Without an interface it is every IPv4 address of the machine; port 0 lets the system choose."""
     domains: tuple[str, ...] = attrs.field(default=(DEFAULT_DOMAIN,), validator=_hosts)
+    """Whose users may register here, the principal domain first."""
     aliases: Mapping[str, str] = attrs.field(
         default=attrs.Factory(lambda self: _aliases(self.domains), takes_self=True), validator=_hosts
     )
@@ -138,8 +140,11 @@ class Settings:
     base: Path = attrs.field(factory=Path.cwd)
     """Where relative paths in the arguments of plug-ins begin."""
     terms: Terms = attrs.field(default=Terms(), validator=_terms)
+    """What a registration may ask for, before policies change it."""
     transactions: TransactionSettings = attrs.field(factory=TransactionSettings)
+    """How many transactions there may be, and their timers."""
     limits: TransportLimits = attrs.field(factory=TransportLimits)
+    """What peers may take up."""
     plug_ins: PluginLimits = attrs.field(factory=PluginLimits)
     """How long a plug-in may take for one answer, how much it may be asked at once, and when it is left alone."""
     stop_deadline: float = attrs.field(default=5.0, validator=_positive)

@@ -117,9 +117,13 @@ class Terms(NamedTuple):
     """What a registration may ask for. Times in seconds (RFC 3261 10.3 step 7, 20.19)."""
 
     default_expires: int = 3600
+    """What a contact gets that asks for no interval."""
     min_expires: int = 60
+    """A shorter interval, unless it is 0, is answered 423 with Min-Expires."""
     max_expires: int = 7200
+    """A longer interval is cut down to it."""
     max_contacts: int = 10
+    """How many bindings one AOR may have; ``when_full`` says what one more does."""
     other_scheme_expires: int = 2**32 - 1
     """What a contact that is no SIP URI gets when it asks for nothing (RFC 3665 2.2 shows 4294967295)."""
     max_contact_octets: int = 2048

@@ -25,6 +25,7 @@ class Limits(NamedTuple):
     lines: int = 256
     """Header field lines."""
     body: int = 262_144
+    """The body."""
 
 
 DEFAULT_LIMITS = Limits()
