@@ -16,14 +16,19 @@ A plug-in that does not keep its contract fails a test whose text is the rule th
 it, as few as could be found.
 """
 
+from sipframe.testing.contracts.authentication import Ask, AuthenticatorContract, Proof, digest_proof
 from sipframe.testing.contracts.contract import Contract
 from sipframe.testing.contracts.credentials import CredentialSourceContract, KnownUser
 from sipframe.testing.contracts.durable import DurableLocationStoreContract
 from sipframe.testing.contracts.location import LocationStoreContract
+from sipframe.testing.contracts.policy import PolicyContract
 from sipframe.testing.contracts.story import ContractBroken
+from sipframe.testing.contracts.values import StillFlow
 from sipframe.testing.contracts.waiting import HandReactor
 
 __all__ = [
+    "Ask",
+    "AuthenticatorContract",
     "Contract",
     "ContractBroken",
     "CredentialSourceContract",
@@ -31,4 +36,8 @@ __all__ = [
     "HandReactor",
     "KnownUser",
     "LocationStoreContract",
+    "PolicyContract",
+    "Proof",
+    "StillFlow",
+    "digest_proof",
 ]

@@ -113,6 +113,13 @@ class Contract:
         except Invalid as error:
             story.broken(f"It provides {interface.__name__}.", str(error), error)
 
+    def nothing_is_left(self, story: Story, plugin: object) -> None:
+        """A plug-in that was closed has left nothing on the clock."""
+        left = self.reactor.getDelayedCalls()
+        if left and hasattr(plugin, "close"):
+            names = ", ".join(_name(getattr(one, "func", one)) for one in left)
+            story.broken("A plug-in that was closed leaves nothing on the clock.", names)
+
     def for_all(self, check: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
         """Try ``check`` with values of ``strategies``, and shrink what fails."""
         settings(self._settings())(given(*strategies)(check))()
@@ -127,6 +134,10 @@ class Contract:
             suppress_health_check=list(HealthCheck),
             **changes,
         )
+
+
+def _name(function: object) -> str:
+    return str(getattr(function, "__qualname__", function))
 
 
 def _nothing_else(*_: object) -> Any:

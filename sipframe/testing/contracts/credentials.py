@@ -240,10 +240,12 @@ class CredentialSourceContract(Contract):
             raise ValueError("users: at least two, whose passwords differ")
         with self.a_try() as place:
             source = self.wait(self.open_source(place))
+            it = _Asked(self, source)
             try:
-                yield _Asked(self, source)
+                yield it
             finally:
                 self.wait(self.close_source(source))
+            self.nothing_is_left(it.story, source)
 
 
 class _Asked:

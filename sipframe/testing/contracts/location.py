@@ -75,6 +75,7 @@ class LocationStoreContract(Contract):
                 self.abandon(it.store)
                 raise
             it.close()
+            self.nothing_is_left(it.story, it.store)
 
     def abandon(self, store: object) -> None:
         """Close a store that has broken its contract; what it does then is of no interest."""

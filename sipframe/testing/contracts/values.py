@@ -33,8 +33,6 @@ ODD_TEXTS = (
     "\0",
     "a\0b",
     "\udcff\udc80",
-    "\ud800",
-    "\udfff\udbff",
     "grüße ☎ 𝄞",
     "'; DROP TABLE binding; --",
     '"quoted", \\ and <>;=%25',
