@@ -169,7 +169,7 @@ class Running:
         self.identity = self._identity()
         self.listeners = Listeners(reactor, self.ground, self.identity)
         self.connections = Connections(reactor, self.ground, OurEnds(self.listeners.open), tls_client)
-        sender = Sender(
+        self.sender = Sender(
             self.layer,
             self.connections,
             entropy,
@@ -180,7 +180,7 @@ class Running:
             domains=domains,
             location=self.plugged.location,
             removals=self.registrar.removals,
-            client=UserAgentClient(sender, means.resolver, self.seam, events),
+            client=UserAgentClient(self.sender, means.resolver, self.seam, events),
             seam=self.seam,
             wall_clock=wall_clock,
             entropy=entropy,
@@ -255,6 +255,7 @@ class Running:
         self.uas.reconfigure(plugged.policies, {"REGISTER": self.registrar.register})
         self.ground.take_limits(settings.limits)
         self.connections.tls = tls_client
+        self.sender.large = settings.limits.udp_request
         self._retire(before, plugged)
 
     def _retire(self, before: Plugged, plugged: Plugged) -> None:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Generator
 from typing import Any
 
+import attrs
 import pytest
 import trustme
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
@@ -27,6 +28,7 @@ from sipframe.transaction import TimerSettings, TransactionSettings
 from sipframe.transport import TransportLimits
 from sipframe.uac import RequestFailed
 from sipframe.verdicts import Accepted, Binding, Identity, Rejected, Snapshot, Terms, Unavailable
+from sipframe.wiring import StartError
 from tests.client import Client
 from tests.test_service import LISTEN, Asking, ServiceTestCase, Steps
 
@@ -280,6 +282,26 @@ class Sending(ApplicationTestCase):
         assert (status, "its certificate is not for elsewhere.example.com" in reason) == (503, True)
         status, _ = yield self.fails(service.send("OPTIONS", "sips:tcp@localhost"))
         assert status == 503
+
+    @inlineCallbacks
+    def test_authorities_are_reloaded(self) -> Steps:
+        authority = trustme.CA()
+        chain, key, trust = (self.folder / name for name in ("chain.pem", "key.pem", "ca.pem"))
+        authority.cert_pem.write_to_path(trust)
+        made = authority.issue_cert("127.0.0.1")
+        made.private_key_pem.write_to_path(key)
+        made.cert_chain_pems[0].write_to_path(chain)
+        peer = self.serving(name="peer", certificates=((chain, key),))
+        (address,) = [one.local for one in peer.listening() if one.transport == "TLS"]
+        service = self.serving(name="ours")
+        there = f"sips:127.0.0.1:{address.port}"
+        status, reason = yield self.fails(service.send("OPTIONS", there))
+        assert (status, "certificate is not accepted" in reason) == (503, True)
+        with pytest.raises(StartError, match=r"none\.pem: No such file"):
+            service.reload(attrs.evolve(service.settings, peer_ca=self.folder / "none.pem"))
+        assert service.reload(attrs.evolve(service.settings, peer_ca=trust)) == ()
+        response = yield service.send("OPTIONS", there)
+        assert response.status == 200
 
     @inlineCallbacks
     def test_the_name_of_a_host(self) -> Steps:
