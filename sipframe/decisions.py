@@ -9,8 +9,7 @@ raises is logged and kept.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from twisted.logger import Logger
@@ -71,16 +70,18 @@ class Decision(NamedTuple):
     @property
     def refused(self) -> bool:
         """Whether the answer is no: 4xx to 6xx, but not a 401 or 407 that only asks for credentials."""
-        if self.status in (401, 407):
-            return bool(self.steps) and self.steps[-1].reason not in ONLY_ASK
-        return self.status >= 400
+        return _refused(self)
 
 
 _Raw = tuple[float, str, str, Detail, str, int, str, Address, int, str, Sequence[RawStep]]
 """A :class:`Decision` that nobody has read yet."""
 
+_AT: Final = 0
 _AOR: Final = 3
 _CALL_ID: Final = 4
+_STATUS: Final = 8
+_STEPS: Final = 10
+_REASON: Final = 2
 
 
 class Decisions:
@@ -150,6 +151,11 @@ class Decisions:
         """How many are kept now."""
         return len(self._kept)
 
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest was made that is kept, in wall-clock seconds since 1970; None when there is none."""
+        return self._kept[0][_AT] if self._kept else None
+
     def __iter__(self) -> Iterator[Decision]:
         """Those that are kept, the newest first."""
         return map(_made, tuple(reversed(self._kept)))
@@ -166,12 +172,40 @@ class Decisions:
 
     def refusals(self, most: int = 10) -> list[Decision]:
         """The last ones that refused (:attr:`Decision.refused`), the newest first."""
-        return list(islice((one for one in self if one.refused), most))
+        return self.search(most, refused=True)[0]
+
+    def search(
+        self,
+        most: int,
+        *,
+        call_id: str | None = None,
+        aors: Collection[str] = (),
+        refused: bool = False,
+    ) -> tuple[list[Decision], int]:
+        """The newest ``most`` about this Call-ID **or** one of these AORs, the newest first; and how many there are.
+
+        With neither it is all of them, or with ``refused`` all that refused. Only what is returned is put into words.
+        """
+        call_id = None if call_id is None else cut(call_id)
+        wanted = frozenset(map(cut, aors))
+        if call_id is not None or wanted:
+            found = [one for one in self._kept if one[_CALL_ID] == call_id or _text(one[_AOR]) in wanted]
+        else:
+            found = [one for one in self._kept if not refused or _refused(one)]
+        found.reverse()
+        return list(map(_made, found[:most])), len(found)
 
 
 def cut(text: str) -> str:
     """``text``, or its beginning when it is longer than :data:`MOST_TEXT`."""
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _refused(one: Decision | _Raw) -> bool:
+    if one[_STATUS] in (401, 407):
+        steps = one[_STEPS]
+        return bool(steps) and _text(steps[-1][_REASON]) not in ONLY_ASK
+    return one[_STATUS] >= 400
 
 
 def _made(one: Decision | _Raw) -> Decision:

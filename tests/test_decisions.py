@@ -84,3 +84,28 @@ def test_subscribers_hear_of_each_until_they_have_enough() -> None:
     decisions.add(decision("later"))
     assert calls(heard) == ["call-1"]
     assert (decisions.wanted, decisions.kept) == (False, 0)
+
+
+def test_a_search_is_about_one_or_the_other() -> None:
+    decisions = Decisions()
+    assert (decisions.search(5), decisions.oldest) == (([], 0), None)
+    long = "x" * 2000
+    for number, aor in enumerate(["sip:a@b", "sip:c@d", "sip:e@f", f"sip:{long}"]):
+        decisions.add(decision(f"call-{number}", 403 if number == 1 else 401, aor=aor))
+    at, method, uri, aor, _, *rest = decision("", aor="")
+    decisions.record(at, method, uri, (str.lower, f"SIP:{long}"), f"call-{long}", *rest)  # type: ignore[arg-type]
+    for arguments, found in (
+        ({"call_id": "call-0", "aors": ["sip:c@d"]}, [1, 0]),
+        ({"aors": ["sip:e@f", "sip:a@b", "sip:g@h"], "refused": True}, [2, 0]),
+        ({"call_id": "call-1"}, [1]),
+        ({"refused": True}, [1]),
+    ):
+        assert decisions.search(5, **arguments) == (
+            [one for number in found for one in decisions if one.call_id == f"call-{number}"],
+            len(found),
+        )
+    assert decisions.search(1) == ([next(iter(decisions))], 5)
+    assert decisions.search(0, aors=[f"sip:{long}"]) == ([], 2)
+    [one] = decisions.search(9, call_id=f"call-{long}")[0]
+    assert (len(one.call_id), one.aor[:6]) == (512, "sip:xx")
+    assert decisions.oldest == 1.5e9

@@ -96,16 +96,16 @@ async def _why(served: Served, asked: Item, now: float) -> Answer:
     if most < 0:
         raise Malformed("the field most is below 0")
     decisions = served.decisions
-    wanted = _wanted(served, asked)
-    kept = list(decisions)
-    matching = [one for one in kept if wanted(one)]
+    aors = _aors(served, asked["aor"]) if "aor" in asked else frozenset()
+    refused = not asked.get("all", False)
+    found, matching = decisions.search(most, call_id=asked.get("call_id"), aors=aors, refused=refused)
     end = {
         "kept": decisions.kept,
         "most_kept": decisions.most_kept,
-        "oldest": kept[-1].at if kept else None,
-        "matching": len(matching),
+        "oldest": decisions.oldest,
+        "matching": matching,
     }
-    return Answer(map(decision_fields, reversed(matching[:most])), end)
+    return Answer(map(decision_fields, reversed(found)), end)
 
 
 async def _watch(served: Served, asked: Item, now: float) -> Answer:
