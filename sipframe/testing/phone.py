@@ -20,6 +20,7 @@ from sipframe.message import (
     Response,
     SipURI,
     parse_message,
+    parse_name_addr,
     parse_uri,
 )
 from sipframe.testing.exchange import Exchange, Incoming, NoAnswer, lines_of
@@ -144,10 +145,10 @@ class Phone:
 
     def unregister(self) -> Response:
         """Remove what was registered, and wait (RFC 3261 10.2.2). Raises NoAnswer."""
-        contacts = self._wanted[0]
         self._connected()
-        lines = [f"Contact: {_name_addr(one)}" for one in contacts or (self.contact,)]
-        return self._register([*lines, "Expires: 0"], True).wait()
+        contacts = self._wanted[0] or (self.contact,)
+        uris = [parse_name_addr(_name_addr(one)).uri_text for one in contacts]
+        return self._register([f"Contact: <{uri}>;expires=0" for uri in uris], True).wait()
 
     def unregister_all(self) -> Response:
         """Remove all bindings of the AOR, and wait (RFC 3261 10.2.2). Raises NoAnswer."""

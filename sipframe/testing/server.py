@@ -30,11 +30,12 @@ from sipframe.testing.phone import Account, Phone
 from sipframe.testing.phones import Phones
 from sipframe.testing.reactor import MemoryReactor
 from sipframe.testing.report import HEADING, decisions_text, ladder_text
-from sipframe.testing.timeline import ScheduledCall
+from sipframe.testing.timeline import Owner, ScheduledCall
 from sipframe.testing.tls import client_context
 from sipframe.testing.users import Users
 from sipframe.testing.wire import Passage
 from sipframe.transport import ListenAddress
+from sipframe.uac import Resolver
 from sipframe.verdicts import Address, Binding, Snapshot
 from sipframe.wiring import CERTIFICATE_NAME
 
@@ -60,9 +61,10 @@ class Server:
     Use it in ``with``, or call :meth:`start` and in the end :meth:`close`. ``credentials``, ``authenticator``,
     ``location`` and ``policies`` are what :class:`~sipframe.service.SIPService` takes, or what the command line takes:
     ``"name:key=value"`` chooses a plug-in by name (several, where several may be given). ``users`` are names and
-    passwords, in the place of ``credentials``. ``settings`` are those of :class:`~sipframe.config.Settings` by their
-    names; without ``domains`` it is example.com, without ``listen`` UDP, TCP and TLS at their usual ports of
-    192.0.2.1, without ``state`` a directory that is removed at the end.
+    passwords, in the place of ``credentials``. Without ``resolver``, names are those of the network's ``hosts``.
+    ``settings`` are those of :class:`~sipframe.config.Settings` by their names; without ``domains`` it is example.com,
+    without ``listen`` UDP, TCP and TLS at their usual ports of 192.0.2.1, without ``state`` a directory that is
+    removed at the end.
 
     ``seed`` is what chance and entropy follow from. ``network`` is one that there is already, for several servers on
     it; each needs a ``host`` of its own. ``wall_clock`` is what the wall clock shows at the network's beginning,
@@ -77,6 +79,7 @@ class Server:
         authenticator: object | Named | Sequence[Named] | None = None,
         location: object | Named = "memory",
         policies: Sequence[object | Named] = (),
+        resolver: Resolver | None = None,
         seed: int = 0,
         network: Network | None = None,
         host: str = _HOST,
@@ -96,7 +99,7 @@ class Server:
         """The last lines of the log that are warnings or worse, with their tracebacks."""
         self._beginning = wall_clock
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._given: dict[str, Any] = {}
+        self._given: dict[str, Any] = {"resolver": resolver}
         if users is not None:
             if credentials is not None:
                 raise ValueError("users or credentials, not both")
@@ -115,6 +118,7 @@ class Server:
         self._homeless = "state" not in settings
         self.settings = Settings(**{"state": Path("state"), **settings})
         """All settings; those that nobody has given are there once it has started."""
+        self._later = Owner()
         self._phones = Phones(self.network, self._tell)
         self._names: dict[str, str] = {}
         self._starts = 0
@@ -256,7 +260,11 @@ class Server:
 
     def later(self, seconds: float, do: Callable[[], object]) -> ScheduledCall:
         """Have ``do`` called so many seconds from now, while time passes. It must not wait for anything."""
-        return self._phones.reactor.callLater(seconds, do)
+        return self.network.timeline.call_later(self._later, seconds, do)
+
+    def waiting(self) -> list[ScheduledCall]:
+        """What :meth:`later` has put off and is still to come, the soonest first."""
+        return self.network.timeline.waiting(self._later)
 
     def wait(self, answer: Awaitable[T] | Deferred[T], seconds: float = 64.0) -> T:
         """Let time pass until ``answer``, a Deferred or a coroutine, has its result; at most ``seconds``.
