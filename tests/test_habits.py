@@ -124,7 +124,6 @@ def test_nothing_is_imported_that_is_not_installed() -> None:
         "service_identity",
         "hypothesis",  # the extra testing
         "joserfc",  # the extra bearer
-        "pytest",
         "treq",  # the extra http
         "twisted",
         "zope",

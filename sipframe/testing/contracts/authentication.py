@@ -215,21 +215,21 @@ class AuthenticatorContract(Contract):
     # What a peer may send
 
     def test_any_request_has_a_verdict(self) -> None:
-        def check(request: Request) -> None:
+        def check(request: Request, flow: StillFlow) -> None:
             with self.opened() as it:
-                it.must_not_accept(request, StillFlow(peer=STRANGER), SAFE)
+                it.must_not_accept(request, flow, SAFE)
 
-        self.for_all(check, sound_requests())
+        self.for_all(check, sound_requests(), _strangers())
 
     def test_hostile_credentials_have_a_verdict(self) -> None:
-        def check(values: list[str]) -> None:
+        def check(values: list[str], flow: StillFlow) -> None:
             with self.opened() as it:
                 request: Request | None = register("example.com")
                 for value in values:
                     request = with_field(request, ("Authorization", value))
-                it.must_not_accept(request, StillFlow(peer=STRANGER), SAFE)
+                it.must_not_accept(request, flow, SAFE)
 
-        self.for_all(check, st.lists(authorizations(), min_size=1, max_size=2))
+        self.for_all(check, st.lists(authorizations(), min_size=1, max_size=2), _strangers())
 
     def test_nearly_good_credentials_name_nobody_else(self) -> None:
         def check(data: Any) -> None:
@@ -338,3 +338,7 @@ def replaced(proof: Proof, text: str, by: str) -> Request | None:
     """The request of ``proof`` with a text of its credentials replaced; None for what never gets here."""
     lines = [line.replace(text, by) if name_of(line) in CREDENTIALS else line for line in proof.request.lines]
     return read(proof.request.start_line, lines, proof.request.body)
+
+
+def _strangers() -> st.SearchStrategy[StillFlow]:
+    return st.sampled_from(["UDP", "TCP", "TLS"]).map(lambda transport: StillFlow(transport, STRANGER))

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
-import pytest
 from hypothesis import strategies as st
 
 from sipframe.auth.authenticator import DigestAuthenticator
@@ -200,7 +199,7 @@ class CredentialSourceContract(Contract):
         with self.a_try() as place:
             source = self.wait(self.failing_source(place))
             if source is None:
-                pytest.skip("failing_source() makes none")
+                return
             it = _Asked(self, source)
             try:
                 for user in self.users:

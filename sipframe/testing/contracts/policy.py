@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import pytest
 from hypothesis import strategies as st
 
 from sipframe.interfaces import IFlow, IPolicy
@@ -127,7 +126,7 @@ class PolicyContract(Contract):
     def test_memory_is_bounded(self) -> None:
         with self.opened() as it:
             if self.size(it.policy) is None:
-                pytest.skip("size() says nothing")
+                return
             for n in range(10 * self.most):
                 flow = StillFlow(("UDP", "TCP", "TLS")[n % 3], Address(_address(n), 1024 + n % 60_000))
                 with it.story.aside():
