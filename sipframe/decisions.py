@@ -2,8 +2,8 @@
 
 Rules: one record for each final answer that the server makes. A record holds no request and no credential: what names
 the request, and what each rule and plug-in that was asked had to say. The number of records is bounded; the oldest goes
-first; so is each text. What takes time to put into words is put into words when somebody reads it. A subscriber that
-raises is logged and kept.
+first, refusals last; so is each text. What takes time to put into words is put into words when somebody reads it. A
+subscriber that raises is logged and kept.
 """
 
 from __future__ import annotations
@@ -85,12 +85,16 @@ _REASON: Final = 2
 
 
 class Decisions:
-    """The last ``most_kept`` decisions (0 keeps none), and who wants to hear of the next ones."""
+    """The last ``most_kept`` decisions (0 keeps none), and who wants to hear of the next ones.
 
-    __slots__ = ("_kept", "_subscribers", "wanted")
+    As many refusals from before them are kept as well: a busy server makes a thousand answers in a few seconds.
+    """
+
+    __slots__ = ("_kept", "_refusals", "_subscribers", "wanted")
 
     def __init__(self, most_kept: int = MOST_KEPT) -> None:
         self._kept: deque[Decision | _Raw] = deque(maxlen=most_kept)
+        self._refusals: deque[Decision | _Raw] = deque(maxlen=most_kept)
         self._subscribers: tuple[tuple[Callable[[Decision], None]], ...] = ()
         self.wanted = most_kept > 0
         """Whether anybody will ever see a decision: without that none need be made."""
@@ -113,14 +117,20 @@ class Decisions:
         if len(uri) + len(call_id) + len(reason) > MOST_TEXT:
             uri, call_id, reason = cut(uri), cut(call_id), cut(reason)
         raw = (at, method, uri, aor, call_id, cseq, transport, peer, status, reason, steps)
-        self._kept.append(raw)
+        self._keep(raw)
         if self._subscribers:
             self._tell(_made(raw))
 
     def add(self, decision: Decision) -> None:
         """Keep one, and tell every subscriber."""
-        self._kept.append(decision)
+        self._keep(decision)
         self._tell(decision)
+
+    def _keep(self, one: Decision | _Raw) -> None:
+        kept = self._kept
+        if len(kept) == kept.maxlen and kept and _refused(kept[0]):
+            self._refusals.append(kept[0])
+        kept.append(one)
 
     def _tell(self, decision: Decision) -> None:
         for (subscriber,) in self._subscribers:
@@ -143,22 +153,27 @@ class Decisions:
 
     @property
     def most_kept(self) -> int:
-        """How many are kept; the oldest goes when there is one more."""
+        """How many are kept, without older refusals; the oldest goes when there is one more."""
         return self._kept.maxlen or 0
 
     @property
     def kept(self) -> int:
-        """How many are kept now."""
+        """How many are kept now, without older refusals."""
         return len(self._kept)
 
     @property
+    def older_refusals(self) -> int:
+        """How many refusals are kept that are older than all the others."""
+        return len(self._refusals)
+
+    @property
     def oldest(self) -> float | None:
-        """When the oldest was made that is kept, in wall-clock seconds since 1970; None when there is none."""
+        """Since when every decision is kept, in wall-clock seconds since 1970; None when there is none."""
         return self._kept[0][_AT] if self._kept else None
 
     def __iter__(self) -> Iterator[Decision]:
         """Those that are kept, the newest first."""
-        return map(_made, tuple(reversed(self._kept)))
+        return map(_made, reversed((*self._refusals, *self._kept)))
 
     def about(self, *, call_id: str | None = None, aor: str | None = None) -> list[Decision]:
         """Those that are kept about a Call-ID, an AOR or both, the newest first."""
@@ -166,7 +181,7 @@ class Decisions:
         aor = None if aor is None else cut(aor)
         return [
             _made(one)
-            for one in reversed(self._kept)
+            for one in (*reversed(self._kept), *reversed(self._refusals))
             if (call_id is None or one[_CALL_ID] == call_id) and (aor is None or _text(one[_AOR]) == aor)
         ]
 
@@ -188,11 +203,11 @@ class Decisions:
         """
         call_id = None if call_id is None else cut(call_id)
         wanted = frozenset(map(cut, aors))
+        known = (*reversed(self._kept), *reversed(self._refusals))
         if call_id is not None or wanted:
-            found = [one for one in self._kept if one[_CALL_ID] == call_id or _text(one[_AOR]) in wanted]
+            found = [one for one in known if one[_CALL_ID] == call_id or _text(one[_AOR]) in wanted]
         else:
-            found = [one for one in self._kept if not refused or _refused(one)]
-        found.reverse()
+            found = [one for one in known if not refused or _refused(one)]
         return list(map(_made, found[:most])), len(found)
 
 

@@ -34,6 +34,17 @@ def test_the_oldest_goes_first() -> None:
     assert calls(list(decisions)) == ["call-2", "call-1"]
 
 
+def test_refusals_stay_longer() -> None:
+    decisions = Decisions(2)
+    for number, status in enumerate([403, 200, 401, 500, 200, 200, 404, 200, 200]):
+        decisions.add(decision(f"call-{number}", status)._replace(at=float(number)))
+    assert calls(list(decisions)) == ["call-8", "call-7", "call-6", "call-3"]
+    assert calls(decisions.refusals()) == ["call-6", "call-3"]
+    assert calls(decisions.about(call_id="call-3")) == ["call-3"]
+    assert calls(decisions.search(9, call_id="call-3")[0]) == ["call-3"]
+    assert (decisions.kept, decisions.older_refusals, decisions.oldest) == (2, 2, 7.0)
+
+
 def test_what_is_known_of_a_call_and_of_an_aor() -> None:
     decisions = Decisions()
     for number in range(3):

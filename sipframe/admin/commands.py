@@ -103,6 +103,7 @@ async def _why(served: Served, asked: Item, now: float) -> Answer:
         "kept": decisions.kept,
         "most_kept": decisions.most_kept,
         "oldest": decisions.oldest,
+        "older_refusals": decisions.older_refusals,
         "matching": matching,
     }
     return Answer(map(decision_fields, reversed(found)), end)

@@ -23,8 +23,8 @@ Commands and their fields; all of them may be left out, save where it says other
 - ``why``: the answers that the server made, as items (:func:`decision_fields`). ``call_id`` and ``aor`` (text) ask for
   those about this Call-ID or that AOR; with neither only refusals come, unless ``all`` is true. The newest ``most``
   (10) come, the oldest of these first. The end has ``kept`` and ``most_kept`` (how many answers the server remembers,
-  and may), ``oldest`` (when the first of them was, in seconds since 1970, or null) and ``matching`` (how many of them
-  were asked for).
+  and may), ``oldest`` (when the first of them was, in seconds since 1970, or null), ``older_refusals`` (how many
+  refusals it remembers from before) and ``matching`` (how many of all these were asked for).
 - ``watch``: the same, then a ``live`` line and every further one until the client closes its side.
 - ``bindings``: of ``aor`` (text), or of all. Items have ``aor`` and the fields of a
   :class:`~sipframe.verdicts.Binding`; what has expired is left out. The end has ``now``, seconds since 1970.

@@ -136,7 +136,9 @@ def _memory(end: dict[str, Any]) -> str:
     answers = "1 answer" if kept == 1 else f"{kept} answers"
     if kept < most_kept:
         return f"The server remembers everything since its start: {answers}, the first at {since}."
-    return f"The server remembers its last {answers}, since {since}."
+    older = end["older_refusals"]
+    refusals = "" if not older else f", and {older} refusal{'s' if older > 1 else ''} from before"
+    return f"The server remembers its last {answers}, since {since}{refusals}."
 
 
 def _remark(text: str) -> None:

@@ -88,12 +88,13 @@ def test_names_that_are_longer_than_those_on_record(stand: Stand) -> None:
 
 
 def test_why_says_how_much_is_remembered(stand: Stand) -> None:
-    end = {"kept": 4, "most_kept": 1000, "oldest": 10.0, "matching": 2}
+    end = {"kept": 4, "most_kept": 1000, "oldest": 10.0, "older_refusals": 0, "matching": 2}
     assert asked(stand, command="why", most=1).end == end
     assert asked(Stand(Path(), 0), command="why").end == {
         "kept": 0,
         "most_kept": 0,
         "oldest": None,
+        "older_refusals": 0,
         "matching": 0,
     }
 

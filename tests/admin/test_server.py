@@ -23,7 +23,7 @@ from tests.process import PATIENCE
 
 R = TypeVar("R")
 Steps = Generator[Deferred[Any], Any, None]
-ENDED = {"kept": 1, "most_kept": 1000, "oldest": 1.5e9, "matching": 1}
+ENDED = {"kept": 1, "most_kept": 1000, "oldest": 1.5e9, "older_refusals": 0, "matching": 1}
 
 
 class AdminServerTests(TestCase):

@@ -167,11 +167,11 @@ class WhyTests(TestCase):
         assert (ended.returncode, ended.stdout) == (1, f"No request was refused. {everything}\n")
         ended = yield self.sipframe("why", "--all")
         assert ended.returncode == 0
-        for _ in range(3):
+        for _ in range(4):
             self.stand.decisions.add(decision())
         ended = yield self.sipframe("why", "\x1b[31m@localhost", "--json")
         assert (ended.returncode, ended.stdout) == (1, "")
-        remembered = f"The server remembers its last 3 answers, since {at}."
+        remembered = f"The server remembers its last 3 answers, since {at}, and 1 refusal from before."
         assert ended.stderr == f"Nothing is known of \\x1b[31m@localhost. {remembered}\n"
 
     @inlineCallbacks
