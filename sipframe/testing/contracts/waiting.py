@@ -14,8 +14,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import Clock
 from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
 
 __all__ = ["HandReactor", "NothingLeft", "deferred_if_later"]
 
@@ -29,6 +31,7 @@ class NothingLeft(Exception):
     """Nothing is on the clock and no thread is there: what is waited for can never come."""
 
 
+@implementer(IReactorThreads)
 class HandReactor(Clock):
     """IReactorTime and IReactorThreads, and of IReactorCore what a connection pool asks for.
 
