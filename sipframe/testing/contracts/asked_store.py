@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from sipframe.testing.contracts.contract import NOW, Contract
 from sipframe.testing.contracts.story import Story, cut
 from sipframe.testing.contracts.waiting import NothingLeft, deferred_if_later
-from sipframe.verdicts import Binding, Snapshot
+from sipframe.verdicts import Binding, Forgotten, Snapshot
 
 __all__ = ["AskedStore", "Attempt", "Stores", "told"]
 
@@ -81,6 +81,23 @@ class AskedStore:
         if type(answer) is not int or answer < 0:
             self.broken("expire() returns how many bindings it has forgotten, an int.")
         return answer
+
+    def forget(self, now: float) -> dict[str, tuple[tuple[Binding, ...], tuple[Binding, ...]]]:
+        """What ``forget()`` tells: the bindings that ended and those that are left, by AOR."""
+        step = self.story.tell(f"forget({_moment(now)})")
+        answer = self._wait(step, self.store.forget, now)
+        try:
+            found = {one.aor: (one.ended, one.left) for one in answer if type(one) is Forgotten}
+            whole = len(found) == len(list(answer))
+        except TypeError:
+            found, whole = {}, False
+        shown = ", ".join(
+            f"{cut(aor)}: {told(ended)}, {told(left)} left" for aor, (ended, left) in found.items()
+        )
+        self.story.answered(step, f"{{{shown}}}" if whole else cut(answer))
+        if not whole:
+            self.broken("forget() returns a sequence of Forgotten, one for each AOR.")
+        return found
 
     def aors(self) -> dict[str, Snapshot]:
         """What ``aors()`` gives, AORs that have nothing left out."""

@@ -43,9 +43,9 @@ class DurableLocationStoreContract(LocationStoreContract):
 
     ``open_store`` is called again with the same ``place`` after a close and after a crash::
 
-        class TestShelf(DurableLocationStoreContract):
-            def open_store(self, place: Path) -> ShelfStore:
-                return ShelfStore(place / "bindings")
+        class TestFileStore(DurableLocationStoreContract):
+            def open_store(self, place: Path) -> FileStore:
+                return FileStore(place / "bindings")
     """
 
     def test_any_sequence_of_calls(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from sipframe.interfaces import ILocationStore
+from sipframe.interfaces import IExpiring, ILocationStore
 from sipframe.testing.contracts.asked_store import AskedStore, told
 from sipframe.testing.contracts.contract import NOW, Contract, close
 from sipframe.testing.contracts.overlapping import Look, Program, Put, Turn, programs, run
@@ -40,9 +40,9 @@ ALIKE = (
 class LocationStoreContract(Contract):
     """What any location store has to do. Subclass it in a test module; pytest finds the rest::
 
-        class TestShelf(LocationStoreContract):
-            def open_store(self, place: Path) -> ShelfStore:
-                return ShelfStore(place / "bindings")
+        class TestFileStore(LocationStoreContract):
+            def open_store(self, place: Path) -> FileStore:
+                return FileStore(place / "bindings")
 
     A store whose answers wait gets ``self.reactor``, for its clock and for calls from its threads; see
     :class:`~sipframe.testing.contracts.contract.Contract` for more. Inherit from
@@ -225,6 +225,22 @@ class LocationStoreContract(Contract):
             self.expires(it, NOW + 10, 60)
             if it.aors():
                 it.broken("What has expired is gone.")
+
+    def test_what_it_forgets_it_can_tell(self) -> None:
+        early, late = a_binding(ends=NOW + 1000, cseq=1), a_binding(ends=NOW + 2000, cseq=2)
+        with self.opened() as it:
+            if not IExpiring.providedBy(it.store):
+                return
+            self.verify(IExpiring, it.store)
+            self.puts(it, AOR, (late, early, early))
+            self.puts(it, OTHER, (early,))
+            self.puts(it, ALIKE[1], (late,))
+            self.reactor.advance(1000)
+            for expected in ({AOR: ((early, early), (late,)), OTHER: ((early,), ())}, {}):
+                if it.forget(NOW + 1000) != expected:
+                    it.broken("forget() tells of each AOR which bindings have ended, and which are left.")
+            if it.lookup(AOR).bindings != (late,) or it.lookup(OTHER).bindings:
+                it.broken("forget() does what expire() does.")
 
     # Iteration
 
