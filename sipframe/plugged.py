@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface.interface import InterfaceClass
 
 from sipframe.auth.chain import Chain
-from sipframe.auth.guarded import guarded
+from sipframe.auth.guarded import GuardedAuthenticator, guarded
 from sipframe.auth.sources.first_of import FirstOf
 from sipframe.config import Settings
 from sipframe.interfaces import IAuthenticator, ICloseable, ICredentialSource, ILocationStore, IPolicy
@@ -93,13 +93,16 @@ class Plugged:
             self.authenticator = given.authenticator
             if self.authenticator is None:
                 chosen = [self._choose(IAuthenticator, choice) for choice in settings.authenticators]
-                self.authenticator = chosen[0] if len(chosen) == 1 else Chain(chosen)
+                self.authenticator = chosen[0] if len(chosen) == 1 else self._chain(chosen)
             chosen = [self._choose(IPolicy, choice) for choice in settings.policies]
             self.policies: tuple[Any, ...] = (*given.policies, *chosen)
         except BaseException:
             _ = self.close(before)
             raise
         self._kept = []
+
+    def _chain(self, chosen: list[Any]) -> Chain:
+        return Chain([GuardedAuthenticator(one, self._seam) for one in chosen])
 
     def _keep(self, before: Plugged) -> None:
         self._kept = list(before.made)

@@ -1,7 +1,8 @@
-"""A credential source as authenticators get it: guarded, with one look-up for all who ask the same at once.
+"""Plug-ins as other plug-ins get them: a credential source for authenticators, an authenticator for a chain.
 
-Rules: what a source answers is looked at here, so that nonsense is the source's failure and nobody else's. The record
-of a decision says that the source was asked and whether it knew the user, never what it answered.
+Rules: each is behind its guard, and of a source one look-up serves all who ask the same at once. What is answered is
+looked at here, so that nonsense is the failure of whoever gave it and nobody else's. The record of a decision says that
+a source was asked and whether it knew the user, never what it answered.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from sipframe.auth.userhash import IUserhashSource
-from sipframe.decisions import Detail
-from sipframe.interfaces import ICredentialSource
+from sipframe.decisions import Detail, cut
+from sipframe.interfaces import IAuthenticator, ICredentialSource, IFlow
+from sipframe.message import Request
 from sipframe.seams import Seam, SingleFlight
-from sipframe.verdicts import Secret
+from sipframe.verdicts import Abstained, Accepted, Challenge, Rejected, Secret
 
-__all__ = ["GuardedSource", "guarded"]
+__all__ = ["GuardedAuthenticator", "GuardedSource", "guarded"]
 
 
 def guarded(source: object, seam: Seam) -> GuardedSource:
@@ -52,6 +54,27 @@ class GuardedUserhashSource(GuardedSource):
     def username(self, userhash: str, realm: str, algorithm: str) -> object:
         """Ask the source (IUserhashSource)."""
         return self._username.call(userhash, realm, algorithm)
+
+
+@implementer(IAuthenticator)
+class GuardedAuthenticator:
+    """``authenticator`` behind its guard; what it says of a request is a step of its own in the record."""
+
+    def __init__(self, authenticator: object, seam: Seam) -> None:
+        self._asked = SingleFlight(seam, authenticator, "authenticate", _verdict)
+
+    def authenticate(self, request: Request, flow: IFlow) -> object:
+        """Ask the authenticator (IAuthenticator)."""
+        return self._asked.call(request, flow)
+
+
+def _verdict(answer: object) -> tuple[str, Detail]:
+    kind = type(answer)
+    if isinstance(answer, Accepted):
+        return kind.__name__, cut(str(answer.identity.name))
+    if isinstance(answer, Challenge | Rejected | Abstained):
+        return kind.__name__, cut(str(answer.reason))
+    raise TypeError(f"authenticate() gave {kind.__name__}")
 
 
 _KNOWN: tuple[str, Detail] = ("Secret", "")
