@@ -13,17 +13,22 @@ from sipframe.transport import ListenAddress
 PHONES = 1_000
 HOURS = 24
 EXPIRES = 3_600
+FLOOR = 20
+"""Phones that have been switched on together, as those on one floor of a house are."""
 BEFORE_THE_END = 5.0
 """Seconds before a registration ends, a phone refreshes it: as PJSIP does."""
 
 
-def test_a_day_of_refreshes_from_a_thousand_phones(record_property: Callable[[str, object], None]) -> None:
-    began = time.perf_counter()
+def test_a_day_of_refreshes_from_a_thousand_phones(
+    record_testsuite_property: Callable[[str, object], None],
+) -> None:
+    began, worked = time.perf_counter(), time.process_time()
     users = {f"phone-{number}": "secret" for number in range(PHONES)}
     statuses: dict[int, int] = {}
     listen = (ListenAddress.parse("udp:5060:interface=192.0.2.1"),)
-    # A nonce that lasts until the next refresh makes that one round trip.
-    with Server(users=users, listen=listen, authenticator="digest:nonce-lifetime=7200") as server:
+    # A nonce that lasts until the next refresh makes that one round trip. Nobody looks at the store every second.
+    digest = "digest:nonce-lifetime=7200"
+    with Server(users=users, listen=listen, authenticator=digest, expire_every=10.0) as server:
 
         def refresh(phone: Phone) -> None:
             exchange = phone.last
@@ -35,7 +40,7 @@ def test_a_day_of_refreshes_from_a_thousand_phones(record_property: Callable[[st
 
         for number, name in enumerate(users):
             phone = server.phone(f"sip:{name}@example.com", password="secret")
-            server.later(number * EXPIRES / PHONES, lambda phone=phone: refresh(phone))  # type: ignore[misc]
+            server.later(number // FLOOR * FLOOR * EXPIRES / PHONES, lambda phone=phone: refresh(phone))  # type: ignore[misc]
         for _ in range(HOURS):
             server.advance(3_600)
             assert all(server.bindings(phone.aor) for phone in server.phones)
@@ -50,8 +55,9 @@ def test_a_day_of_refreshes_from_a_thousand_phones(record_property: Callable[[st
         server.advance(EXPIRES)
         assert not any(server.bindings(phone.aor) for phone in server.phones)
         assert server.service.transactions() == {}
-    record_property("REGISTERs", requests)
-    record_property("seconds", round(time.perf_counter() - began, 2))
+    record_testsuite_property("REGISTERs", requests)
+    record_testsuite_property("seconds", round(time.perf_counter() - began, 2))
+    record_testsuite_property("seconds of the processor", round(time.process_time() - worked, 2))
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
