@@ -126,7 +126,8 @@ class AuthenticatorContract(Contract):
             proof = it.proof()
             stranger = StillFlow(peer=STRANGER)
             it.must_not_accept(without(proof.request, CREDENTIALS), stranger, SAFE)
-            it.must_not_accept(register("example.com", "alice"), stranger, SAFE)
+            for method in ("REGISTER", "OPTIONS", "INVITE", "MESSAGE", "SUBSCRIBE", "x-Method"):
+                it.must_not_accept(register("example.com", "alice", method=method), stranger, SAFE)
             if proof.text:
                 it.must_not_accept(without(proof.request, CREDENTIALS), proof.flow, SAFE)
             else:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ class Contract:
     plug-in that asks for a reactor, and ``self.reactor.seconds`` to one that asks for a clock.
     """
 
-    examples: ClassVar[int] = 25
+    examples: int = 25
     reactor: HandReactor
 
     def pump(self) -> None:

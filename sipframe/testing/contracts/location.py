@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
@@ -49,7 +49,7 @@ class LocationStoreContract(Contract):
     :class:`~sipframe.testing.contracts.DurableLocationStoreContract` when what was acknowledged survives the process.
     """
 
-    steps: ClassVar[int] = 15
+    steps: int = 15
     """How many calls a random sequence of calls has."""
 
     def open_store(self, place: Path) -> object:
