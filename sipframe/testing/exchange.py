@@ -80,8 +80,8 @@ class Exchange:
         """For the phone alone: send it, on the phone's flow."""
         phone = self.phone
         flow = phone.flow
-        if flow is None or not flow.opened:
-            self.failure = "there is no flow" if flow is None else f"the flow is not open: {flow.why}"
+        if not flow.opened:
+            self.failure = f"the flow was lost: {flow.why}"
             return
         credentials = self._credentials() if self._authenticate else ""
         data, branch = self._make(flow, credentials)

@@ -94,6 +94,14 @@ class Flow:
         """Close it, in order."""
         raise NotImplementedError  # pragma: no cover - both kinds have one
 
+    def reset(self) -> None:
+        """Break it: over TCP and TLS the server hears of it at once. A UDP port is closed."""
+        raise NotImplementedError  # pragma: no cover - both kinds have one
+
+    def fall_silent(self) -> None:
+        """Nothing gets through any more and nobody is told: a cable that is out, a NAT that has forgotten."""
+        raise NotImplementedError  # pragma: no cover - both kinds have one
+
     def died(self, why: str) -> None:
         """For its own parts: it is of no use any more."""
         if self.alive:
@@ -130,6 +138,15 @@ class DatagramFlow(Flow):
         if self.alive:
             self._network.unbind("UDP", (self.local.host,), self.local.port)
             self.died("closed")
+
+    def reset(self) -> None:
+        """Close the port: there is no connection to break."""
+        self.close()
+
+    def fall_silent(self) -> None:
+        """Lose every datagram from here and to here."""
+        ours = self.local
+        _ = self._network.lose_while(lambda passage: ours in (passage.source, passage.target))
 
     def arrived(self, data: bytes, source: Address) -> None:
         """From the network."""
@@ -180,14 +197,14 @@ class StreamFlow(Flow):
             self.died("closed")
 
     def reset(self) -> None:
-        """Break the connection: the server hears of it at once."""
+        """Break the connection."""
         if self.alive:
             self._happened("reset by the phone")
             self._end.abortConnection()
             self.died("reset")
 
     def fall_silent(self) -> None:
-        """Nothing gets through any more and nobody is told: a cable that is out, a NAT that has forgotten."""
+        """Nothing gets through any more, and nobody is told."""
         self._happened("falls silent")
         self._end.fall_silent()
 

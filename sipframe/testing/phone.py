@@ -72,8 +72,7 @@ class Phone:
         self.transport = account.transport
         self.host = host
         """The phone's address."""
-        self.flow: Flow | None = None
-        """What requests are sent on; None before the first. Set it to use another one of :attr:`flows`."""
+        self._flow: Flow | None = None
         self.flows: list[Flow] = []
         """All flows that there ever were."""
         self.malformed: list[MessageError] = []
@@ -256,13 +255,25 @@ class Phone:
             _ = phones.pass_time(lambda: flow.opened or not flow.alive, 60.0)
         phones.has(flow, self)
         self.flows.append(flow)
-        self.flow = flow
+        self._flow = flow
         if not flow.alive:
             raise self.told(ConnectionError(f"{self.aor} cannot connect: {flow.why}"))
         return flow
 
+    @property
+    def flow(self) -> Flow:
+        """What requests are sent on: the last one that was opened, dead or alive; the first is opened when asked for.
+
+        Set it to use another one of :attr:`flows`. A phone whose flow is dead opens another one for its next request.
+        """
+        return self.connect() if self._flow is None else self._flow
+
+    @flow.setter
+    def flow(self, flow: Flow) -> None:
+        self._flow = flow
+
     def _connected(self) -> Flow:
-        flow = self.flow
+        flow = self._flow
         return flow if flow is not None and flow.alive else self.connect()
 
     # What the server asks.

@@ -246,7 +246,7 @@ def test_several_ports_of_one_phone(server: Server) -> None:
 def test_a_lost_connection_is_no_lost_binding(server: Server, transport: str) -> None:
     phone = alice(server, transport)
     phone.register()
-    stream(phone).reset()
+    phone.flow.reset()
     server.settle()
     assert server.service.counters.connections_accepted == 1
     assert len(server.bindings(ALICE)) == 1
@@ -265,7 +265,6 @@ def test_a_request_dies_with_its_connection(transport: str) -> None:
         phone = alice(slow, transport)
         exchange = phone.begin_register()
         slow.settle()
-        assert phone.flow is not None
         phone.flow.close()
         with pytest.raises(NoAnswer, match="the flow was lost: closed"):
             exchange.wait()
@@ -276,13 +275,27 @@ def test_a_silent_connection_is_closed_by_the_server_in_the_end() -> None:
     with Server(users=USERS, limits=TransportLimits(idle=600)) as server:
         phone = alice(server, "tls")
         phone.register()
-        flow = stream(phone)
+        flow = phone.flow
         flow.fall_silent()
         server.advance(700)
         assert flow.alive  # how could it know
         assert server.service.counters.idle_timeouts == 1
         with pytest.raises(NoAnswer, match="timed out"):
             phone.refresh()
+
+
+def test_a_udp_port_that_falls_silent_and_one_that_is_closed(server: Server) -> None:
+    phone = alice(server)
+    phone.register()
+    phone.flow.fall_silent()
+    with pytest.raises(NoAnswer, match="timed out"):
+        phone.refresh()
+    phone.connect()
+    assert phone.refresh().status == 200
+    phone.flow.reset()
+    phone.flow.reset()
+    assert phone.refresh().status == 200
+    assert [flow.alive for flow in phone.flows] == [True, False, True]
 
 
 def test_a_phone_that_does_not_read_is_cut_off() -> None:
@@ -409,7 +422,6 @@ def test_retries_of_a_plug_in_that_is_late() -> None:
 def test_what_no_phone_can_read(server: Server) -> None:
     phone = alice(server)
     phone.connect()
-    assert phone.flow is not None
     server.network.send_datagram(phone.flow.peer, phone.flow.local, b"SIP/2.0 nonsense\r\n\r\n")
     server.network.send_datagram(phone.flow.peer, phone.flow.local, b"\r\n\r\n")
     server.settle()
