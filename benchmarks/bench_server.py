@@ -25,7 +25,7 @@ from sipframe.interfaces import ICredentialSource
 from sipframe.location import MemoryStore
 from sipframe.registrar import Domains, Registrar
 from sipframe.seams import Seam
-from sipframe.service import Arrivals
+from sipframe.running import Arrivals
 from sipframe.transaction import TransactionLayer, TransactionSettings
 from sipframe.transport import Ground, UDPEndpoint
 from sipframe.uas import UserAgentServer
