@@ -123,6 +123,7 @@ def test_nothing_is_imported_that_is_not_installed() -> None:
         "OpenSSL",
         "service_identity",
         "hypothesis",  # the extra testing
+        "pytest",  # the same
         "joserfc",  # the extra bearer
         "treq",  # the extra http
         "twisted",
