@@ -18,3 +18,6 @@ myst_fence_as_directive = ["mermaid"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+suppress_warnings = [
+    "ref.python"
+]  # words about an argument, in Annotated[...], are taken for names of many things
