@@ -12,7 +12,7 @@ from sipframe.service import SIPService
 
 @implementer(ICredentialSource)
 class Phones:
-    def secret(self, username, realm, algorithm):
+    def secret(self, username: str, realm: str, algorithm: str) -> str | None:
         return {"alice": "wonderland"}.get(username)  # or ask a database: a Deferred or a coroutine will do
 
 

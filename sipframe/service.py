@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.application.service import Service
@@ -91,6 +91,11 @@ class SIPService(Service):
         )
         self._running: Running | None = None
         self._abandoned: Deferred[Any] = succeed(None)
+
+    if TYPE_CHECKING:
+
+        def setServiceParent(self, parent: object) -> None:
+            """As twisted.application.service has it, with the annotations that it lacks."""
 
     def startService(self) -> None:
         """Open the stores, then listen. Raises StartError; what was open by then is closed, which takes a moment.
