@@ -20,18 +20,21 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from sipframe.auth.authenticator import DigestAuthenticator
+from sipframe.auth.guarded import guarded
+from sipframe.decisions import Decisions
 from sipframe.events import Events
 from sipframe.interfaces import ICredentialSource
 from sipframe.location import MemoryStore
 from sipframe.registrar import Domains, Registrar
-from sipframe.seams import Seam
 from sipframe.running import Arrivals
+from sipframe.seams import Seam
 from sipframe.transaction import TransactionLayer, TransactionSettings
 from sipframe.transport import Ground, UDPEndpoint
 from sipframe.uas import UserAgentServer
 from sipframe.verdicts import Secret, Terms
 
 USERS = 1000
+MOST_USERS = 10_000
 DOMAIN = "biloxi.example.com"
 SOURCE = ("127.0.0.1", 5999)
 
@@ -45,7 +48,7 @@ class Everyone:
     """All users have the password ``secret``."""
 
     def __init__(self) -> None:
-        self.known = {f"user{n}": Secret(ha1=md5(f"user{n}:{DOMAIN}:secret")) for n in range(USERS)}
+        self.known = {f"user{n}": Secret(ha1=md5(f"user{n}:{DOMAIN}:secret")) for n in range(MOST_USERS)}
 
     def secret(self, username: str, realm: str, algorithm: str) -> Secret | None:
         return self.known.get(username)
@@ -70,13 +73,23 @@ class Wire:
 def server() -> tuple[UDPEndpoint, Wire, Clock]:
     clock = Clock()
     events = Events()
+    decisions = Decisions()
     domains = Domains([DOMAIN])
     seam = Seam(clock, 5.0)
-    uas = UserAgentServer(serves=domains.serves, policies=(), seam=seam, events=events, tag_key=b"k" * 32)
+    uas = UserAgentServer(
+        serves=domains.serves,
+        policies=(),
+        seam=seam,
+        events=events,
+        tag_key=b"k" * 32,
+        decisions=decisions,
+        wall_clock=time.time,
+        aor_of=domains.aor_of,
+    )
     registrar = Registrar(
         domains=domains,
         authenticator=DigestAuthenticator(
-            Everyone(), domains=[DOMAIN], secret=b"s" * 32, clock=clock.seconds
+            guarded(Everyone(), seam), domains=[DOMAIN], secret=b"s" * 32, clock=clock.seconds
         ),
         store=MemoryStore(),
         policies=(),
