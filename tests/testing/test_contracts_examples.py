@@ -6,6 +6,8 @@ Each class with tests below is the one in the docstring of its contract.
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,9 @@ def test_the_example_of_a_contract_is_one_of_these(contract: type) -> None:
     assert example.startswith("class Test")
     example = example.replace("class TestFileStore(Durable", "class TestDurableFileStore(Durable")
     assert example in Path(__file__).read_text(encoding="utf-8")
+
+
+def test_the_rest_of_testing_needs_no_hypothesis() -> None:
+    program = "import sipframe.testing, sys; assert not {'hypothesis', 'pytest'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
