@@ -1,0 +1,116 @@
+"""The target set: where a request is to go, in groups (RFC 3261 16.5, 16.6).
+
+Rules: a target stands in the set once, whatever became of it: by the equality of URIs, not of text (16.5). Only SIP and
+SIPS URIs are targets. Targets with the same q are one group; groups go from the highest q to the lowest (16.6).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from sipframe.message import MessageError, SipURI, equivalent, parse_uri
+
+__all__ = ["HIGHEST_Q", "Target", "TargetSet", "target_of"]
+
+HIGHEST_Q: Final = 1000
+"""A q of 1, and what a contact has that names none (RFC 3261 20.10 leaves it open)."""
+
+
+class Target(NamedTuple):
+    """One element of the target set."""
+
+    uri: SipURI
+    uri_text: str
+    """As it came; what goes into the Request-URI (:func:`sipframe.proxy.routing.request_uri`)."""
+    q: int = HIGHEST_Q
+    """In thousandths."""
+    path: tuple[str, ...] = ()
+    """The path it was registered with, as Route values (RFC 3327 5.4)."""
+    flow: str | None = None
+    """The flow it was registered over, by name; None when only the URI says where it is."""
+
+
+def target_of(
+    uri_text: str, q: str | None = None, path: tuple[str, ...] = (), flow: str | None = None
+) -> Target | None:
+    """A contact as a target; None when it is no SIP or SIPS URI, or cannot be read. A malformed q counts as 1."""
+    try:
+        uri = parse_uri(uri_text)
+    except MessageError:
+        return None
+    if not isinstance(uri, SipURI):
+        return None
+    return Target(uri, uri_text, _thousandths(q), path, flow)
+
+
+def _thousandths(q: str | None) -> int:
+    if q is None or not (q[:1] in ("0", "1") and q.replace(".", "", 1).isdecimal() and q.isascii()):
+        return HIGHEST_Q
+    return min(round(float(q) * HIGHEST_Q), HIGHEST_Q)
+
+
+class TargetSet:
+    """The targets of one request: those that wait, in groups, and the memory of all that ever stood in it."""
+
+    __slots__ = ("_groups", "_known", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._known: dict[str, SipURI] = {}
+        self._groups: deque[list[Target]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    @property
+    def room(self) -> int:
+        """How many more may come to stand in it."""
+        return self.most - len(self._known)
+
+    def knows(self, target: Target) -> bool:
+        """Whether it stands in the set or has stood in it (RFC 3261 16.5: at most once)."""
+        if target.uri_text in self._known:
+            return True
+        uri = target.uri
+        return any(equivalent(uri, other) for other in self._known.values())
+
+    def remember(self, targets: Iterable[Target]) -> list[list[Target]]:
+        """Take in those that are new, as far as there is room: their groups, the highest q first. None waits yet."""
+        groups: dict[int, list[Target]] = {}
+        for target in targets:
+            if not self.room:
+                break
+            if not self.knows(target):
+                self._known[target.uri_text] = target.uri
+                groups.setdefault(target.q, []).append(target)
+        if len(groups) < 2:
+            return list(groups.values())
+        return [groups[q] for q in sorted(groups, reverse=True)]
+
+    def add_last(self, targets: Iterable[Target]) -> None:
+        """Take in those that are new; they wait behind the others of their q and before those of a lower one."""
+        for group in self.remember(targets):
+            q = group[0].q
+            for position, other in enumerate(self._groups):
+                if other[0].q == q:
+                    other.extend(group)
+                    break
+                if other[0].q < q:
+                    self._groups.insert(position, group)
+                    break
+            else:
+                self._groups.append(group)
+
+    def add_first(self, groups: list[list[Target]]) -> None:
+        """Let ``groups`` wait before all others: the alternatives to a branch that was redirected."""
+        self._groups.extendleft(reversed(groups))
+
+    def next_group(self) -> list[Target]:
+        """Take out the group whose turn it is; empty when none waits."""
+        return self._groups.popleft() if self._groups else []
+
+    def clear(self) -> None:
+        """No target waits any more."""
+        self._groups.clear()
