@@ -227,7 +227,10 @@ def _made(one: Decision | _Raw) -> Decision:
     if isinstance(one, Decision):
         return one
     at, method, uri, aor, call_id, cseq, transport, peer, status, reason, raw = one
-    steps = tuple([Step(asked, verdict, _text(detail), seconds) for asked, verdict, detail, seconds in raw])
+    # The clock may have been set back meanwhile.
+    steps = tuple(
+        [Step(asked, verdict, _text(detail), max(0.0, seconds)) for asked, verdict, detail, seconds in raw]
+    )
     return Decision(at, method, uri, _text(aor), call_id, cseq, transport, peer, status, reason, steps)
 
 

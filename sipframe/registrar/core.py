@@ -224,7 +224,7 @@ class Registrar:
                 raise TypeError("not what an IAuthenticator gives")
             if verdict.fields:
                 attempt.fields = field_lines(verdict.fields)
-            attempt.note(name, "Accepted", cut(identity.name), self._seconds())
+            attempt.note(name, "Accepted", identity.name, self._seconds())
             attempt.identity = identity
             if not attempt.aor:
                 why = "To names no user of the domain in the Request-URI"
@@ -264,7 +264,7 @@ class Registrar:
         identity, aor = attempt.identity, attempt.aor
         assert identity is not None
         if aor in identity.aors:
-            attempt.rule(_STEP_4, "Accepted", (owned, cut(identity.name), aor))
+            attempt.steps.append((_STEP_4, "Accepted", (owned, identity.name, aor), 0.0))
         elif attempt.terms.third_party is True:
             attempt.rule(_STEP_4, "Accepted", f"{identity.name} may act for {aor}: third_party")
         else:
@@ -302,10 +302,10 @@ class Registrar:
     def _looked_up(self, attempt: _Attempt, snapshot: object) -> None:
         if type(snapshot) is not Snapshot:
             raise TypeError("lookup() gave no Snapshot")
-        attempt.now = self._wall_clock()
-        planned = plan(attempt.registration, snapshot.bindings, attempt.terms, attempt.now)
         found = (_FOUND, len(snapshot.bindings), snapshot.version)
         attempt.note(self._lookup.name, "Snapshot", found, self._seconds())
+        attempt.now = self._wall_clock()
+        planned = plan(attempt.registration, snapshot.bindings, attempt.terms, attempt.now)
         if isinstance(planned, Refusal):
             self._refuse_by(attempt, planned.rule, planned.why, planned.verdict)
             self._turns.end(attempt)
@@ -352,7 +352,8 @@ class Registrar:
         fields = f"{contact_lines(bindings, now)}{attempt.fields}{self._date[1]}"
         if attempt.registration.path_wanted:
             fields += "".join([f"Path: {value}\r\n" for value in attempt.registration.path])  # RFC 3327 5.3
-        attempt.rule(_STEP_8, "Accepted", (planned_text, attempt.plan.changed, len(bindings)))
+        told = (planned_text, attempt.plan.changed, len(bindings))
+        attempt.steps.append((_STEP_8, "Accepted", told, 0.0))
         self._answering.answer(attempt.transaction, 200, "OK", fields, kept=True)
         if self._events.wanted:
             self._events.publish(

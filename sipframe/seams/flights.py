@@ -29,7 +29,8 @@ class SingleFlight:
 
     def __init__(self, seam: Seam, plug_in: object, name: str, check: Checked) -> None:
         self.asked = seam.method(plug_in, name)
-        self.check = check
+        self._call = self.asked.call
+        self._check = check
         self.current = seam.current
         self.waiting = 0
         """How many wait for an answer, their own or one that they share."""
@@ -41,18 +42,15 @@ class SingleFlight:
         """The answer, or a Deferred of it. Raises what the plug-in raises."""
         inquiry = self.current.get()
         began = self._seconds()
-        if self._flights:
-            flight = self._flights.get(arguments)
-            if flight is not None:
-                if self.waiting - len(self._flights) < self.asked.guard.limits.queue:
-                    return flight.join(inquiry, began)
-                error = NotAsked("too many wait for the same answer already")
-                self.note_failure(inquiry, error, began)
-                raise error
+        flight = self._flights.get(arguments) if self._flights else None
         try:
-            answer = self.asked.call(*arguments)
+            if flight is not None:
+                if self.waiting - len(self._flights) >= self.asked.guard.limits.queue:
+                    raise NotAsked("too many wait for the same answer already")
+                return flight.join(inquiry, began)
+            answer = self._call(*arguments)
             if not isinstance(answer, Deferred):
-                kind, detail = self.check(answer)
+                kind, detail = self._check(answer)
                 if inquiry is not None:
                     inquiry.steps.append((self.asked.name, kind, detail, self._seconds() - began))
                 return answer
@@ -64,6 +62,10 @@ class SingleFlight:
         waiter = flight.join(inquiry, began)
         _ = answer.addCallbacks(flight.came, flight.broke)
         return waiter
+
+    def check(self, answer: object) -> tuple[str, Detail]:
+        """The kind of an answer, and words. Raises TypeError for one that is not what it should be."""
+        return self._check(answer)
 
     def tell(self, error: BaseException) -> None:
         """A look-up has failed: say so, once for all who wait."""
@@ -145,9 +147,5 @@ class _Flight:
 
     def _go_on(self, waiter: Deferred[object], inquiry: Inquiry | None, outcome: object) -> None:
         # What follows may ask again, for the same request.
-        current = self._lookups.current
-        before = current.set(inquiry)
-        try:
+        with self._lookups.current.of(inquiry):
             waiter.callback(outcome)
-        finally:
-            current.reset(before)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from contextvars import ContextVar
 from types import CoroutineType
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,11 +23,12 @@ from twisted.python.failure import Failure
 from sipframe.events import Events
 from sipframe.seams.answers import NotAsked
 from sipframe.seams.breaker import Breaker
+from sipframe.seams.current import Current
 from sipframe.seams.inquiry import Inquiry
 from sipframe.seams.limits import PluginLimits
 from sipframe.verdicts import Unavailable
 
-__all__ = ["Continuation", "Current", "Failed", "Guard", "GuardedMethod", "Question"]
+__all__ = ["Continuation", "Failed", "Guard", "GuardedMethod", "Question"]
 
 _log = Logger()
 
@@ -36,17 +36,14 @@ A = TypeVar("A", bound=Inquiry)
 
 Continuation = Callable[[A, Any], None]
 Failed = Callable[[A, "GuardedMethod", BaseException], None]
-Current = ContextVar[Inquiry | None]
-"""Who asks, for plug-ins that ask others: set while a plug-in is called, and inherited by its coroutine."""
-
-_WAITING: Final = (Deferred, CoroutineType)
+WAITING: Final = (Deferred, CoroutineType)
 _UNLIMITED: Final = 1 << 62
 
 
 class GuardedMethod:
     """One method of a plug-in, and the only way to call it. ``name`` is what it is called in logs and records."""
 
-    __slots__ = ("_breaker", "_current", "_seconds", "guard", "method", "name")
+    __slots__ = ("_breaker", "_current", "_inherited", "_seconds", "guard", "method", "name")
 
     def __init__(self, guard: Guard, method: Callable[..., object], name: str) -> None:
         self.guard = guard
@@ -54,6 +51,7 @@ class GuardedMethod:
         self.name = name
         self._breaker = guard.breaker
         self._current = guard.current
+        self._inherited = guard.current.inherited
         self._seconds = guard.seconds
 
     def ask(
@@ -68,16 +66,20 @@ class GuardedMethod:
         if self.guard.blocked:
             self.guard.admit(self, arguments, inquiry, then, failed)
             return
+        if self._inherited() is not None:
+            # Another request's coroutine has led here; what is asked now is not asked for that one.
+            self.guard.put(Question(self, arguments, inquiry, then, failed))
+            return
         try:
             current = self._current
-            before = current.set(inquiry)
+            before, current.asking = current.asking, inquiry
             try:
                 answer = self.method(*arguments)
-                if isinstance(answer, _WAITING):
-                    answer = waiting(answer)
             finally:
-                current.reset(before)
-            if isinstance(answer, Deferred):
+                current.asking = before
+            if isinstance(answer, WAITING):
+                with current.of(inquiry):
+                    answer = waiting(answer)
                 self.guard.hold(Question(self, arguments, inquiry, then, failed), answer)
                 return
             if self._breaker.row:
@@ -95,7 +97,7 @@ class GuardedMethod:
         if not self.guard.blocked:
             try:
                 answer = self.method(*arguments)
-                if not isinstance(answer, _WAITING):
+                if not isinstance(answer, WAITING):
                     if self._breaker.row:
                         self.guard.answered()
                     return answer
@@ -318,7 +320,7 @@ class Guard:
         elif self.in_flight < self._most and breaker.lets_through(self.seconds()):
             question = Question(asked, arguments, inquiry, then, failed)
             question.probing = True
-            self._put(question)
+            self.put(question)
         else:
             failed(inquiry, asked, self._left_alone())
 
@@ -336,19 +338,17 @@ class Guard:
                 queued=len(self._queue),
             )
 
-    def _put(self, question: Question[Any]) -> None:
+    def put(self, question: Question[Any]) -> None:
         """Put a question that has waited, or that tries an open breaker."""
-        before = self.current.set(question.inquiry)
         try:
-            answer = question.asked.method(*question.arguments)
-            if isinstance(answer, _WAITING):
-                answer = waiting(answer)
+            with self.current.of(question.inquiry):
+                answer = question.asked.method(*question.arguments)
+                if isinstance(answer, WAITING):
+                    answer = waiting(answer)
         except Exception as error:
             self.raised(question.inquiry, error)
             question.fail(error)
             return
-        finally:
-            self.current.reset(before)
         if isinstance(answer, Deferred):
             self.hold(question, answer)
         else:
@@ -387,7 +387,7 @@ class Guard:
                     question.fail(self._left_alone())
                 elif self.in_flight < self._most:
                     question, _ = self._queue.popitem(last=False)
-                    self._put(question)
+                    self.put(question)
                 else:
                     break
         finally:
@@ -449,8 +449,14 @@ class Guard:
     def _sweep(self) -> None:
         queue = self._waiting
         now = self.seconds()
-        while queue and (not (queue[0].open or queue[0].holds_place) or queue[0].due <= now):
-            self._expire(queue.popleft(), f"within {self.limits.deadline} s")
+        # Whoever waited for a place until now gets none: its time is up as well.
+        self._asking = True
+        try:
+            while queue and (not (queue[0].open or queue[0].holds_place) or queue[0].due <= now):
+                self._expire(queue.popleft(), f"within {self.limits.deadline} s")
+        finally:
+            self._asking = False
+        self.next_in_queue()
         self._wake = self._clock.callLater(queue[0].due - now, self._sweep) if queue else None
 
     def _expire(self, question: Question[Any], why: str) -> None:

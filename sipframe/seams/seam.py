@@ -7,7 +7,6 @@ which are guarded themselves (:class:`~sipframe.interfaces.IComposed`) has neith
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -17,7 +16,8 @@ from sipframe.decisions import cut
 from sipframe.events import Events
 from sipframe.interfaces import IComposed
 from sipframe.seams.answers import NotAsked, name_of, refusal_for, report
-from sipframe.seams.guard import Current, Guard, GuardedMethod
+from sipframe.seams.current import Current
+from sipframe.seams.guard import Guard, GuardedMethod
 from sipframe.seams.inquiry import Inquiry
 from sipframe.seams.limits import PluginLimits
 from sipframe.verdicts import Rejected, Unavailable
@@ -43,7 +43,7 @@ class Seam:
         self.limits = limits
         self.events = Events() if events is None else events
         self.seconds: Callable[[], float] = clock.seconds
-        self.current: Current = ContextVar("inquiry", default=None)
+        self.current = Current()
         self._clock = clock
         # A guard lives as long as somebody may ask through it; it holds its plug-in, so the identity stays its own.
         self._guards: WeakValueDictionary[int, Guard] = WeakValueDictionary()

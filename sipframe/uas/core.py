@@ -233,7 +233,8 @@ class UserAgentServer(TransactionUser):
         mark = transaction.mark
         if mark is not None and self._ongoing.get(mark) is transaction:
             del self._ongoing[mark]
-        self._forget_flow(transaction)
+        if self._by_flow:
+            self._forget_flow(transaction)
         work, transaction.work = transaction.work, None
         if work is not None:
             work.abandon()  # it has ended without an answer

@@ -45,25 +45,16 @@ class Recorder:
         if not self.decisions.wanted:
             return
         uri = request.uri_text
-        if "@" in uri:
+        if "@" in uri:  # seldom, in a REGISTER
             uri = _without_password(uri)
         try:
             call_id, cseq = request.call_id, request.cseq.number
         except MessageError:
             call_id, cseq = request.first("call-id") or "", 0
         about = self._about(request) if aor is None else aor
+        at, transport = self._wall_clock(), flow.transport
         self.decisions.record(
-            self._wall_clock(),
-            request.method,
-            uri,
-            about,
-            call_id,
-            cseq,
-            flow.transport,
-            peer,
-            status,
-            reason,
-            steps,
+            at, request.method, uri, about, call_id, cseq, transport, peer, status, reason, steps
         )
 
     def record_replaced(
@@ -74,19 +65,13 @@ class Recorder:
             cseq = response.cseq
         except MessageError:
             return
+        if not self.decisions.wanted:
+            return
         call_id = response.first("call-id") or ""
+        at, about = self._wall_clock(), self._about(response)
+        number, transport, peer = cseq.number, flow.transport, flow.peer
         self.decisions.record(
-            self._wall_clock(),
-            cseq.method,
-            "",
-            self._about(response),
-            call_id,
-            cseq.number,
-            flow.transport,
-            flow.peer,
-            status,
-            reason,
-            steps,
+            at, cseq.method, "", about, call_id, number, transport, peer, status, reason, steps
         )
 
     def _about(self, message: Request | Response) -> Detail:
@@ -96,7 +81,7 @@ class Recorder:
             text = message.to.uri_text
         except MessageError:
             return ""
-        return (_canonical, self._aor_of, text) if len(text) <= MOST_TEXT else ""
+        return (_canonical, self._aor_of, _without_password(text)) if len(text) <= MOST_TEXT else ""
 
 
 def _canonical(aor_of: Callable[[SipURI], str | None], text: str) -> str:
