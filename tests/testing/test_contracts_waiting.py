@@ -70,6 +70,14 @@ def test_a_thread_that_works_is_waited_for_before_the_clock_is_moved(contract: C
     thread.join()
 
 
+def test_surroundings_for_a_plug_in_that_asks_for_them(contract: Contract, tmp_path: Path) -> None:
+    surroundings = contract.surroundings(tmp_path, domains=("example.org",))
+    assert (surroundings.state, surroundings.domains) == (tmp_path, ("example.org",))
+    assert surroundings.wall_clock() == 1000.0
+    with pytest.raises(ValueError, match="is alone"):
+        _ = surroundings.credentials()
+
+
 class OnAReactor(LocationStoreContract):
     """A store that has a reactor of its own, which really runs."""
 

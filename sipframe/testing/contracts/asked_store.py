@@ -18,6 +18,8 @@ from sipframe.testing.contracts.story import Story, cut
 from sipframe.testing.contracts.waiting import NothingLeft, deferred_if_later
 from sipframe.verdicts import Binding, Forgotten, Snapshot
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["AskedStore", "Attempt", "Stores", "told"]
 
 

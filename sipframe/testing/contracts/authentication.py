@@ -27,6 +27,8 @@ from sipframe.testing.contracts.waiting import NothingLeft, deferred_if_later
 from sipframe.testing.strategies import sound_requests
 from sipframe.verdicts import Accepted, Address, Challenge
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["Ask", "AuthenticatorContract", "Proof", "digest_proof"]
 
 STRANGER: Final = Address("203.0.113.66", 6666)

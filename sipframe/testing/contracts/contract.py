@@ -27,6 +27,8 @@ from sipframe.surroundings import Surroundings
 from sipframe.testing.contracts.story import Story
 from sipframe.testing.contracts.waiting import HandReactor, NothingLeft, deferred_if_later
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["NOW", "Contract", "close"]
 
 NOW: Final = 1_800_000_000.0

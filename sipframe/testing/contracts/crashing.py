@@ -32,6 +32,7 @@ def killed(live: Callable[[Report], None], enough: Callable[[list[Any]], bool]) 
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
+        os.close(reading)  # or it would wait for ever for a parent that is gone
         _live(live, writing)
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as reports:

@@ -28,6 +28,8 @@ from sipframe.testing.contracts.values import StillFlow, odd_names, twisted_name
 from sipframe.testing.contracts.waiting import NothingLeft, deferred_if_later
 from sipframe.verdicts import Accepted, Challenge, Secret, Unavailable
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["CredentialSourceContract", "KnownUser"]
 
 NAMES: Final = tuple(algorithm.name for algorithm in BASE_ALGORITHMS)

@@ -33,6 +33,8 @@ from sipframe.testing.contracts.story import Story
 from sipframe.testing.contracts.values import bindings
 from sipframe.verdicts import Binding
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["DurableLocationStoreContract"]
 
 MANY_KEYS = tuple(f"sip:{n}@example.com" for n in range(10))

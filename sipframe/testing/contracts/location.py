@@ -23,6 +23,8 @@ from sipframe.testing.contracts.store_machine import StoreMachine
 from sipframe.testing.contracts.values import LONG_TEXT, ODD_TEXTS, a_binding, bindings
 from sipframe.verdicts import NO_BINDINGS, Binding
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["LocationStoreContract"]
 
 AOR = "sip:alice@example.com"

@@ -17,6 +17,8 @@ from sipframe.testing.contracts.contract import NOW
 from sipframe.testing.contracts.values import a_binding
 from sipframe.verdicts import Binding, Snapshot
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["KEYS", "Look", "Program", "Put", "Settle", "Turn", "number_seen", "numbered", "programs", "run"]
 
 KEYS = ("sip:alice@example.com", "sip:bob@example.com")

@@ -26,6 +26,8 @@ from sipframe.testing.contracts.waiting import NothingLeft, deferred_if_later
 from sipframe.testing.strategies import sound_requests
 from sipframe.verdicts import Address, Identity, Terms
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["PolicyContract"]
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
+__tracebackhide__ = True  # pytest: the steps say more than where they were told
+
 __all__ = ["ContractBroken", "Story", "cut"]
 
 _LONGEST: Final = 160
