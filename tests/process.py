@@ -26,9 +26,9 @@ _READY = re.compile(r"sipframe is ready: (.*)")
 _DEFECTS = re.compile(r"Traceback|Unhandled|ResourceWarning|#error|#critical")
 
 
-def twistd(*options: str | Path, leaks: str = "default") -> list[str]:
+def twistd(*options: str | Path, leaks: str = "default", python: str | Path = sys.executable) -> list[str]:
     """The command that serves with ``options``; what it leaks is in the log, unless ``leaks`` is ``ignore``."""
-    command = [sys.executable, "-W", f"{leaks}::ResourceWarning", "-c", _TWISTD, "-n", "--pidfile="]
+    command = [str(python), "-W", f"{leaks}::ResourceWarning", "-c", _TWISTD, "-n", "--pidfile="]
     return [*command, "sipregistrar", *(str(option) for option in options)]
 
 
@@ -37,13 +37,15 @@ def sipframe(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "sipframe.cli.main", *(str(argument) for argument in arguments)]
 
 
-def run(command: list[str], text: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str], text: str = "", *, cwd: Path = ROOT, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with ``text`` as its standard input."""
     return subprocess.run(
         command,
         input=text,
         env={**os.environ, **environ},
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -61,7 +63,7 @@ class ServerProcess:
     """A server from its ready line to its end; a context manager.
 
     It ends with SIGTERM unless it is gone by then. Then its log must be free of tracebacks, errors and leaks, unless
-    ``with_errors`` says that the test provokes some.
+    ``with_errors`` says that the test provokes some. ``python`` and ``cwd`` are for what is installed elsewhere.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class ServerProcess:
         listen: Iterable[str] = EVERY_TRANSPORT,
         environ: Mapping[str, str] | None = None,
         with_errors: bool = False,
+        python: str | Path = sys.executable,
+        cwd: Path = ROOT,
     ) -> None:
         self.state = state
         self._with_errors = with_errors
@@ -79,8 +83,8 @@ class ServerProcess:
         self._news = threading.Condition()
         listening = [f"--listen={one}" for one in listen]
         self._process = subprocess.Popen(
-            twistd("--state", state, *listening, *options),
-            cwd=ROOT,
+            twistd("--state", state, *listening, *options, python=python),
+            cwd=cwd,
             env={**os.environ, **(environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

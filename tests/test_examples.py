@@ -23,6 +23,7 @@ from tests.process import PATIENCE, ServerProcess, add_user, run, sipframe, twis
 from tests.tree import ROOT
 
 EXAMPLES = ROOT / "examples"
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build")
 LOOPBACK = ("udp:0:interface=127.0.0.1",)
 
 
@@ -30,7 +31,7 @@ LOOPBACK = ("udp:0:interface=127.0.0.1",)
 def here(tmp_path: Path) -> Path:
     """A copy of all examples, with ports that the system chooses, and a directory that is not that slow."""
     copy = tmp_path / "examples"
-    shutil.copytree(EXAMPLES, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info"))
+    shutil.copytree(EXAMPLES, copy, ignore=NOT_COPIED)
     listen = "listen=(ListenAddress('udp', 0, '127.0.0.1'),), domains="
     needed = "from sipframe.transport import ListenAddress\nfrom sipframe.config import Settings\n"
     for name in ("custom_credentials.py", "embed.py", "registrar.tac"):
@@ -101,23 +102,40 @@ def test_the_readme_has_every_example() -> None:
     assert set(re.findall(r"^\| \[(.*?)\]", readme, re.MULTILINE)) == here
 
 
-def test_type_checkers_find_nothing(here: Path) -> None:
-    pytest.importorskip("mypy")
-    pytest.importorskip("mypy_zope")
-    shutil.copytree(EXAMPLES, here, dirs_exist_ok=True)  # as they are
-    files = sorted(path.name for path in here.iterdir() if path.suffix in (".py", ".tac"))
-    # It is on nobody's path here: an example sees what is installed.
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", *files], cwd=here, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == f"Success: no issues found in {len(files)} source files\n", (
-        done.stdout + done.stderr
-    )
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What type checkers remember."""
+    return tmp_path_factory.mktemp("types")
+
+
+class TestTypes:
+    """A type checker that is strict finds nothing in what a user would have: each with the settings beside it."""
+
+    @pytest.fixture
+    def as_it_is(self, tmp_path: Path) -> Path:
+        """On nobody's path: an example sees what is installed."""
+        return shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=NOT_COPIED)
+
+    def checked(self, cache: Path, here: Path, *files: str) -> None:
+        pytest.importorskip("mypy")
+        pytest.importorskip("mypy_zope")
+        done = run([sys.executable, "-m", "mypy", "--cache-dir", str(cache), *files], cwd=here)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_of_examples(self, cache: Path, as_it_is: Path) -> None:
+        files = sorted(path.name for path in as_it_is.iterdir() if path.suffix in (".py", ".tac"))
+        self.checked(cache, as_it_is, *files)
+
+    def test_of_the_distribution(self, cache: Path, as_it_is: Path) -> None:
+        self.checked(cache, as_it_is / "acme-sip")
 
 
 def test_tests_of_examples_pass(here: Path) -> None:
+    files = sorted(
+        path.name for path in here.glob("test_*.py")
+    )  # those of the distribution need it installed
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         cwd=here,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -169,7 +187,7 @@ def test_custom_credentials_that_are_wrong(here: Path) -> None:
     }.items():
         done = run(
             twistd("--state", here / "state", "--credentials", f"custom_credentials.Staff:{argument}"),
-            **environment(here),
+            PYTHONPATH=environment(here)["PYTHONPATH"],
         )
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stdout + done.stderr
         assert words in done.stderr
