@@ -30,9 +30,9 @@ from sipframe.policy import BasePolicy
 from sipframe.seams import PluginLimits
 from sipframe.service import SIPService
 from sipframe.transport import ListenAddress
-from sipframe.verdicts import Accepted, Binding, Identity, Rejected, Secret, Terms
+from sipframe.verdicts import Accepted, Binding, Identity, Rejected, Secret, Terms, Unavailable
 from sipframe.wiring import StartError
-from tests.client import Client, contacts
+from tests.client import Client, authorization, contacts
 
 LISTEN = tuple(
     ListenAddress.parse(f"{transport}:0:interface=127.0.0.1") for transport in ("udp", "tcp", "tls")
@@ -133,6 +133,71 @@ class ServiceTestCase(TestCase):
     def register(self, service: SIPService, *fields: str, transport: str = "udp") -> Any:
         """A Deferred of the answer to a REGISTER with CONTACT, or ``fields``."""
         return self.talk(service, lambda one: one.register("zanzibar", *(fields or (CONTACT,))), transport)
+
+
+@implementer(ICredentialSource)
+class Unanswered:
+    """Knows everybody, but says nothing before it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: Deferred[object] = Deferred()
+
+    def secret(self, username: str, realm: str, algorithm: str) -> object:
+        return self.asked
+
+
+class Hanging(ServiceTestCase):
+    @inlineCallbacks
+    def test_who_does_not_need_it_does_not_wait(self) -> Steps:
+        """What comes first is the answers to those who do not, however long that one hangs."""
+        from twisted.internet import reactor
+
+        source = Unanswered()
+        service = self.service(credentials=source, plug_ins=PluginLimits(deadline=3600.0))
+
+        def speech(client: Client) -> list[tuple[str, int, str | None]]:
+            challenge = client.ask(client.request("REGISTER"))
+            proof = authorization(challenge, "REGISTER", "sip:localhost", "bob", "zanzibar")
+            client.send(client.request("REGISTER", CONTACT, proof, call_id="hangs", cseq=2))
+            for number in range(20):
+                method = "OPTIONS" if number % 2 else "REGISTER"
+                client.send(client.request(method, call_id=f"other-{number}"))
+            found: list[tuple[str, int, str | None]] = []
+            while len(found) < 21:
+                response = client.receive()
+                if response.status >= 200:
+                    found.append((response.call_id, response.status, response.first("retry-after")))
+                if len(found) == 20:
+                    gone = Unavailable("gone for an hour", 17)
+                    reactor.callFromThread(source.asked.errback, gone)  # type: ignore[attr-defined]
+            return found
+
+        found = yield self.talk(service, speech, "tcp")
+        assert found[:20] == [(f"other-{number}", 200 if number % 2 else 401, None) for number in range(20)]
+        assert found[20] == ("hangs", 503, "17")
+        (decision,) = service.decisions.about(call_id="hangs")
+        assert [step[:3] for step in decision.steps] == [
+            ("Unanswered.secret", "Unavailable", "gone for an hour"),
+            ("DigestAuthenticator.authenticate", "Unavailable", "gone for an hour"),
+        ]
+
+    @inlineCallbacks
+    def test_who_hangs_up_is_waited_for_no_longer(self) -> Steps:
+        source = Unanswered()
+        cancelled: Deferred[None] = Deferred()
+        source.asked = Deferred(lambda _: cancelled.callback(None))
+        service = self.service(credentials=source, plug_ins=PluginLimits(deadline=3600.0))
+
+        def speech(client: Client) -> None:
+            challenge = client.ask(client.request("REGISTER"))
+            proof = authorization(challenge, "REGISTER", "sip:localhost", "bob", "zanzibar")
+            client.send(client.request("REGISTER", CONTACT, proof, cseq=2))
+            assert client.receive().status == 100  # it is worked on
+
+        yield self.talk(service, speech, "tcp")
+        yield cancelled
+        assert sum(service.transactions().values()) == 0
+        assert len(list(service.decisions)) == 1
 
 
 class PlugIns(ServiceTestCase):
@@ -392,7 +457,10 @@ class Stops(ServiceTestCase):
         for transport in ("udp", "tcp"):
             waiting = Waiting()
             service = self.service(
-                transport, authenticator=Asking(waiting), stop_deadline=0.05, plug_ins=PluginLimits(deadline=3600)
+                transport,
+                authenticator=Asking(waiting),
+                stop_deadline=0.05,
+                plug_ins=PluginLimits(deadline=3600),
             )
             answered = self.register(service, transport=transport)
             yield waiting.asked

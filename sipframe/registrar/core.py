@@ -130,8 +130,9 @@ class _Attempt(Inquiry):
         """It is its turn."""
         if self.queued:
             self.queued = False
-            self.registrar.waited(self)
-        self.registrar.look_up(self)
+            self.registrar.take_turn(self)
+        else:
+            self.registrar.look_up(self)
 
     def abandon(self) -> None:
         """The transaction is gone."""
@@ -291,9 +292,16 @@ class Registrar:
         else:
             raise TypeError("not what an IPolicy gives")
 
-    def waited(self, attempt: _Attempt) -> None:
-        """``attempt`` has waited for its turn."""
-        attempt.note(_IN_ORDER, "Waited", "for another change of the same AOR", self._seconds())
+    def take_turn(self, attempt: _Attempt) -> None:
+        """``attempt`` has waited for its turn; when that was too long, others with it, it need not wait any more."""
+        now = self._seconds()
+        attempt.note(_IN_ORDER, "Waited", "for another change of the same AOR", now)
+        if now - attempt.since > self._seam.limits.deadline:
+            why = "its turn has come too late"
+            self._refuse_by(attempt, _IN_ORDER, why, refusal_for(NotAsked(why)))
+            self._turns.end(attempt)
+        else:
+            self.look_up(attempt)
 
     def look_up(self, attempt: _Attempt) -> None:
         """It is the turn of ``attempt``."""

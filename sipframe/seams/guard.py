@@ -1,4 +1,4 @@
-"""What stands around one plug-in: a deadline, a bulkhead, a circuit breaker, and the end of a question nobody has.
+"""What stands around each method of a plug-in: deadline, bulkhead, circuit breaker, cancellation.
 
 Rules: an answer that is there already costs no Deferred, no coroutine and no timer. Every other one has a deadline that
 the plug-in cannot put off. A call holds one of the plug-in's places until its answer, its end after it was cancelled,
@@ -45,10 +45,10 @@ class GuardedMethod:
 
     __slots__ = ("_breaker", "_current", "_inherited", "_seconds", "guard", "method", "name")
 
-    def __init__(self, guard: Guard, method: Callable[..., object], name: str) -> None:
+    def __init__(self, guard: Guard, method: Callable[..., object]) -> None:
         self.guard = guard
         self.method = method
-        self.name = name
+        self.name = guard.name
         self._breaker = guard.breaker
         self._current = guard.current
         self._inherited = guard.current.inherited
@@ -249,7 +249,7 @@ class Question(Generic[A]):
 
 
 class Guard:
-    """Around one plug-in, for all of its methods. ``name`` is the plug-in's in logs and events.
+    """Around one method of ``plug_in``. ``name`` is what the method is called in logs, events and records.
 
     ``blocked`` is True when a question cannot simply be asked: it is the one thing that the fast path looks at.
     """
@@ -257,13 +257,14 @@ class Guard:
     def __init__(
         self,
         plug_in: object,
+        name: str,
         limits: PluginLimits,
         clock: IReactorTime,
         events: Events,
         current: Current,
     ) -> None:
         self.plug_in = plug_in
-        self.name = type(plug_in).__name__
+        self.name = name
         self.limits = limits
         self.breaker = Breaker(limits.failures, limits.open_for)
         self.current = current
@@ -280,10 +281,6 @@ class Guard:
         self._asking = False
         self._full = False
         self._stopped = False
-
-    def method(self, name: str) -> GuardedMethod:
-        """The plug-in's method ``name``, guarded."""
-        return GuardedMethod(self, getattr(self.plug_in, name), f"{self.name}.{name}")
 
     @property
     def queued(self) -> int:

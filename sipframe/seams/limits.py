@@ -1,4 +1,4 @@
-"""What one plug-in may cost: the limits of a guard, each with its default.
+"""What one method of a plug-in may cost: the limits of a guard, each with its default.
 
 Rules: every limit has a name here and a setting. 0 switches a limit off where that makes sense.
 """
@@ -12,7 +12,7 @@ __all__ = ["PluginLimits"]
 
 @attrs.frozen(kw_only=True)
 class PluginLimits:
-    """How long one plug-in may take, how much it may be asked at once, and when it is left alone."""
+    """For each method of a plug-in: how long it may take, how often it may be asked at once, when it is left alone."""
 
     deadline: float = attrs.field(default=5.0, validator=attrs.validators.gt(0))
     """Seconds from the question to the answer, waiting for a place included."""

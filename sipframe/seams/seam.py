@@ -1,6 +1,8 @@
-"""All guards of one server: each plug-in has one, whichever core asks it.
+"""All guards of one server: each method of a plug-in has one, whoever asks it.
 
-Rules: a plug-in is known by its identity; asking for its guard twice gives the same one. A plug-in that asks others
+Rules: a plug-in is known by its identity; asking for a guard twice gives the same one. Each method has its own, since
+one that hangs must not delay a request that does not need it: a policy that cannot look up its terms still admits, a
+store that cannot write is still read. A plug-in that asks others
 which are guarded themselves (:class:`~sipframe.interfaces.IComposed`) has neither bulkhead nor breaker.
 """
 
@@ -15,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from sipframe.decisions import cut
 from sipframe.events import Events
 from sipframe.interfaces import IComposed
-from sipframe.seams.answers import NotAsked, name_of, refusal_for, report
+from sipframe.seams.answers import NotAsked, refusal_for, report
 from sipframe.seams.current import Current
 from sipframe.seams.guard import Guard, GuardedMethod
 from sipframe.seams.inquiry import Inquiry
@@ -31,7 +33,7 @@ B = TypeVar("B")
 class Seam:
     """How one server asks its plug-ins.
 
-    ``limits`` are for each plug-in that is not given its own; a number is a deadline in seconds and no other limit.
+    ``limits`` are for each method that is not given its own; a number is a deadline in seconds and no other limit.
     ``current`` is whoever is asking just now.
     """
 
@@ -46,25 +48,26 @@ class Seam:
         self.current = Current()
         self._clock = clock
         # A guard lives as long as somebody may ask through it; it holds its plug-in, so the identity stays its own.
-        self._guards: WeakValueDictionary[int, Guard] = WeakValueDictionary()
-        self._asked_by_method: dict[int, Guard] = {}
+        self._guards: WeakValueDictionary[tuple[int, str], Guard] = WeakValueDictionary()
+        self._asked_directly: dict[int, Guard] = {}
         self._stopped = False
 
-    def guard(self, plug_in: object, limits: PluginLimits | None = None) -> Guard:
-        """The guard of ``plug_in``; it is made, with ``limits``, when there is none."""
-        guard = self._guards.get(id(plug_in))
+    def guard(self, plug_in: object, name: str, limits: PluginLimits | None = None) -> Guard:
+        """The guard of a method of ``plug_in``; it is made, with ``limits``, when there is none."""
+        guard = self._guards.get((id(plug_in), name))
         if guard is None:
             if limits is None:
                 limits = self.limits.composed if IComposed.providedBy(plug_in) else self.limits
-            guard = Guard(plug_in, limits, self._clock, self.events, self.current)
-            self._guards[id(plug_in)] = guard
+            shown = f"{type(plug_in).__name__}.{name}"
+            guard = Guard(plug_in, shown, limits, self._clock, self.events, self.current)
+            self._guards[id(plug_in), name] = guard
             if self._stopped:
                 guard.refuse_all()
         return guard
 
-    def method(self, plug_in: object, name: str) -> GuardedMethod:
+    def method(self, plug_in: object, name: str, limits: PluginLimits | None = None) -> GuardedMethod:
         """A method of ``plug_in``, guarded."""
-        return self.guard(plug_in).method(name)
+        return GuardedMethod(self.guard(plug_in, name, limits), getattr(plug_in, name))
 
     def guards(self) -> tuple[Guard, ...]:
         """All that there are, for reports."""
@@ -82,9 +85,10 @@ class Seam:
 
         What is asked for each request has a :class:`GuardedMethod` instead.
         """
-        plug_in = getattr(method, "__self__", self)  # all functions have one guard
-        guard = self._asked_by_method.setdefault(id(plug_in), self.guard(plug_in))
-        GuardedMethod(guard, method, name_of(method)).ask(
+        plug_in = getattr(method, "__self__", self)
+        guard = self.guard(plug_in, getattr(method, "__name__", "asked"))
+        self._asked_directly[id(guard)] = guard
+        GuardedMethod(guard, method).ask(
             arguments,
             Inquiry([]),
             lambda _, answer: then(attempt, answer),

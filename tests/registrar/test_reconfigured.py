@@ -82,9 +82,9 @@ def test_so_does_what_waits_for_its_authentication_and_its_turn() -> None:
 def test_the_same_plug_in_keeps_its_guard() -> None:
     policy = Policy()
     whole = Whole(policies=[policy])
-    guard = whole.seam.guard(policy)
+    guard = whole.seam.guard(policy, "admit")
     reconfigure(whole, [policy])
-    assert whole.seam.guard(policy) is guard
+    assert whole.seam.guard(policy, "admit") is guard
 
 
 def test_methods_that_are_served_stay() -> None:

@@ -216,7 +216,7 @@ class TestBreaker:
         )  # the last one may have come after ten seconds
         assert world.kinds()[:4] == [Unavailable, Unavailable, Unavailable, NotAsked]
         assert world.happened == [
-            Event("sipframe.plugin.opened", {"plugin": "PlugIn", "failures": 3, "seconds": 10.0})
+            Event("sipframe.plugin.opened", {"plugin": "PlugIn.ask", "failures": 3, "seconds": 10.0})
         ]
 
     @pytest.mark.parametrize("answer", [raises, lambda _: fail(Broken())])
@@ -264,7 +264,7 @@ class TestBreaker:
         world.plug_in.give(3)
         world.ask(2)
         assert world.plug_in.asked == [0, 1, 2, 3, 6, 7]
-        assert world.happened[-1] == Event("sipframe.plugin.closed", {"plugin": "PlugIn"})
+        assert world.happened[-1] == Event("sipframe.plugin.closed", {"plugin": "PlugIn.ask"})
 
     def test_one_that_answers_at_once_will_do(self) -> None:
         world = self.opened()
@@ -368,8 +368,19 @@ class TestStop:
 class TestGuards:
     def test_a_plug_in_has_one_whoever_asks(self) -> None:
         world = World()
-        assert world.seam.guard(world.plug_in) is world.guard
-        assert world.seam.guard(PlugIn()) is not world.guard
+        assert world.seam.guard(world.plug_in, "ask") is world.guard
+        assert world.seam.guard(PlugIn(), "ask") is not world.guard
+
+    def test_and_each_of_its_methods_has_its_own(self) -> None:
+        world = World(in_flight=1, failures=1)
+        other = world.seam.method(world.plug_in, "wait")
+        world.ask(2)
+        asked = Asked(5)
+        other.ask((5,), asked, world.then, world.failed)
+        assert (world.plug_in.asked, sorted(world.plug_in.waiting)) == ([0], [0, 5])
+        world.plug_in.fail(0, Unavailable("not now"))
+        world.plug_in.give(5)
+        assert asked.outcomes == ["x"]
 
     def test_a_guard_ends_with_those_who_ask_through_it(self) -> None:
         world = World()
@@ -382,8 +393,8 @@ class TestGuards:
     def test_one_may_have_limits_of_its_own(self) -> None:
         world = World()
         plug_in = PlugIn()
-        guard = world.seam.guard(plug_in, PluginLimits(in_flight=1))
-        assert world.seam.guard(plug_in).limits.in_flight == guard.limits.in_flight == 1
+        guard = world.seam.guard(plug_in, "ask", PluginLimits(in_flight=1))
+        assert world.seam.guard(plug_in, "ask").limits.in_flight == guard.limits.in_flight == 1
 
     def test_it_is_called_by_its_class(self) -> None:
         class Mine(PlugIn):
