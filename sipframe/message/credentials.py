@@ -7,7 +7,8 @@ elsewhere (RFC 3261 7.3.1). Nothing is checked against anything: that is the aut
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from sipframe.message.errors import MessageError
 from sipframe.message.grammar import QUOTED, TOKEN, unquote
@@ -19,6 +20,13 @@ _PARAM = re.compile(
 )
 _SCHEME = re.compile(rf"({TOKEN}++)[ \t]*+", re.ASCII)
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
+_USUAL_NAMES: Final = frozenset(
+    ("username", "realm", "nonce", "uri", "response", "algorithm", "opaque", "qop", "nc", "cnonce")
+)
+_REMEMBERED_LENGTH: Final = 64
+
+
+_new = tuple.__new__  # what a NamedTuple does, without the detour
 
 
 class Credentials(NamedTuple):
@@ -46,10 +54,62 @@ def parse_auth_params(text: str) -> dict[str, str]:
     return found
 
 
+def _usual_digest(text: str) -> dict[str, str] | None:
+    """The parameters of Digest as nearly all clients write them; None when they need more care, or are wrong.
+
+    Cut at the quotation marks, every other piece is a value, and the one before it is its name.
+    """
+    pieces = text.split('"')
+    if "\\" in text or len(pieces) % 2 == 0:
+        return None
+    found: dict[str, str] = {}
+    count = 0
+    names = iter(pieces)
+    for before in names:
+        taken = _between(before) if len(before) <= _REMEMBERED_LENGTH else None
+        if taken is None:
+            return None
+        unquoted, name = taken
+        if unquoted:
+            found.update(unquoted)
+            count += len(unquoted)
+        value = next(names, None)
+        if (value is None) != (name == ""):
+            return None
+        if value is not None:
+            found[name] = value
+            count += 1
+    return found if len(found) == count else None  # else one is repeated
+
+
+@lru_cache(maxsize=1024)
+def _between(text: str) -> tuple[tuple[tuple[str, str], ...], str] | None:
+    """What stands between two quoted strings, ``, algorithm=MD5, opaque=``: parameters without quotes, and a name."""
+    pairs = text.removeprefix(", ").split(", ")
+    unquoted: list[tuple[str, str]] = []
+    quoted = ""
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if quoted or not equals or name not in _USUAL_NAMES:
+            return None if text else ((), "")
+        if not value:
+            quoted = name
+        elif value.replace("-", "").isalnum():
+            unquoted.append((name, value))
+        else:
+            return None
+    return tuple(unquoted), quoted
+
+
 def parse_credentials(values: list[str]) -> tuple[Credentials, ...]:
     """Parse each field as one scheme with its parameters, in order. Raises MessageError."""
     found: list[Credentials] = []
     for value in values:
+        if value.startswith("Digest "):
+            usual = _usual_digest(value[7:])
+            if usual is not None:
+                found.append(_new(Credentials, ("Digest", usual, value)))
+                continue
         scheme = _SCHEME.match(value)
         if scheme is None:
             raise MessageError("Malformed credentials")

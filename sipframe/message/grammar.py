@@ -27,6 +27,7 @@ _PARAM = re.compile(
     rf"[ \t]*+;[ \t]*+({TOKEN}++)(?:[ \t]*+=[ \t]*+({QUOTED}|(?:{TOKEN}|[\[\]:=/@&?$])++))?+[ \t]*+"
 )
 _SIMPLE_PARAMS = re.compile(rf";({TOKEN}++)(?:=((?:{TOKEN}|[\[\]:=/@&?$])++))?+|(.+)", re.DOTALL)
+_TAG_ALONE = re.compile(rf";tag=({TOKEN}++)")
 _TOKEN = re.compile(rf"{TOKEN}++")
 _LIST_ITEM = re.compile(rf"(?:[^\",<]++|{QUOTED}|<[^<>]*+>)*+")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -36,6 +37,9 @@ def parse_params(text: str) -> Params:
     """Parse ``*( SEMI generic-param )``; ``text`` is empty or begins with a semicolon."""
     if not text:
         return ()
+    tag = _TAG_ALONE.fullmatch(text)  # nearly every From, and every To that has one
+    if tag is not None:
+        return (("tag", tag.group(1)),)
     if '"' not in text and " " not in text and "\t" not in text:
         found: list[tuple[str, str | None]] = []
         for name, value, junk in _SIMPLE_PARAMS.findall(text):

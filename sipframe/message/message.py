@@ -57,7 +57,7 @@ class _Typed(Generic[T]):
             reason = error.reason if self._field in error.reason else f"{error.reason} in {self._field}"
             message.failures = {**(message.failures or {}), self._name: (reason, error.status)}
             raise MessageError(reason, error.status) from None
-        message.__dict__[self._name] = value
+        setattr(message, self._name, value)  # by way of its __dict__, Python would have to make one
         return value
 
     def _raise_again(self, failures: dict[str, tuple[str, int]]) -> None:

@@ -8,7 +8,8 @@ error (RFC 3261 20).
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from sipframe.message.errors import MessageError
 from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, quote, unquote
@@ -24,9 +25,11 @@ _NAME_ADDR = re.compile(
     """,
     re.VERBOSE,
 )
-_DELTA_SECONDS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
 _MALFORMED_EXPIRES = 3600
+_REMEMBERED_LENGTH: Final = 128
+
+_new = tuple.__new__  # what a NamedTuple does, without the detour
 
 
 class NameAddr(NamedTuple):
@@ -73,7 +76,7 @@ class NameAddr(NamedTuple):
 
 def delta_seconds(text: str) -> int:
     """Read seconds as Contact and Expires have them: 3600 for what is malformed or over 2**32-1 (RFC 3261 20.19)."""
-    if not _DELTA_SECONDS.fullmatch(text):
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
         return _MALFORMED_EXPIRES
     value = int(text)
     return value if value < 2**32 else _MALFORMED_EXPIRES
@@ -82,23 +85,36 @@ def delta_seconds(text: str) -> int:
 def _from_match(match: re.Match[str]) -> NameAddr:
     display, bracketed, bare, params = match.groups()
     if bare is not None:
-        return NameAddr("", bare, parse_params(params))
-    display = display.strip(" \t") if display else ""
-    return NameAddr(unquote(display), bracketed, parse_params(params))
+        return _new(NameAddr, ("", bare, parse_params(params)))
+    display = unquote(display.strip(" \t")) if display else ""
+    return _new(NameAddr, (display, bracketed, parse_params(params)))
 
 
-def parse_name_addr(text: str) -> NameAddr:
-    """Parse a field that holds one value (From, To). Raises MessageError."""
+def _parse_name_addr(text: str) -> NameAddr:
     match = _NAME_ADDR.fullmatch(text)
     if match is None:
         raise MessageError("Malformed address")
     return _from_match(match)
 
 
+_remembered = lru_cache(maxsize=4096)(_parse_name_addr)
+
+
+def parse_name_addr(text: str) -> NameAddr:
+    """Parse a field that holds one value (From, To). Raises MessageError.
+
+    Short ones are remembered, since a phone that is challenged sends the same again at once.
+    """
+    return _remembered(text) if len(text) <= _REMEMBERED_LENGTH else _parse_name_addr(text)
+
+
 def parse_name_addrs(values: list[str]) -> tuple[NameAddr, ...]:
     """Parse a field that holds a list and may be repeated (Contact, Route, Path ...). Raises MessageError."""
     found: list[NameAddr] = []
     for text in values:
+        if "," not in text:
+            found.append(parse_name_addr(text))
+            continue
         position = 0
         while True:
             match = _NAME_ADDR.match(text, position)

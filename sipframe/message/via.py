@@ -7,10 +7,11 @@ and then for the response alone.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from sipframe.message.errors import MessageError
-from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, split_list
+from sipframe.message.grammar import QUOTED, TOKEN, Params, param, parse_params, split_list
 
 __all__ = ["COOKIE", "Via", "parse_vias", "salvaged", "stamped"]
 
@@ -26,7 +27,18 @@ _VIA = re.compile(
     rf"""{_SENT_BY} [ \t]*+((?:;(?:[^",]++|{QUOTED})*+)?+)""",
     re.VERBOSE | re.ASCII,
 )
+_SENT_BY_ALONE = re.compile(rf"{_SENT_BY} [ \t]*+", re.VERBOSE | re.ASCII)
+_USUAL_PARAMS = re.compile(rf"(;rport)?+;branch=({TOKEN}++)(;rport)?+")
+_REMEMBERED_LENGTH: Final = 128
 _BEGINNING = re.compile(rf"{_SENT_BY} (?![^;, \t])", re.VERBOSE | re.ASCII)
+
+
+_RPORT: Final = ("rport", None)
+
+_BeforeParams = tuple[str, str, str, int | None]
+"""Protocol, transport, host, port."""
+
+_new = tuple.__new__  # what a NamedTuple does, without the detour
 
 
 class Via(NamedTuple):
@@ -70,19 +82,49 @@ def parse_vias(values: list[str]) -> tuple[Via, ...]:
     found: list[Via] = []
     for value in values:
         for text in split_list(value):
-            match = _VIA.fullmatch(text)
-            if match is None:
-                raise MessageError("Malformed Via")
-            name, version, transport, host, port, params = match.groups()
-            number: int | None = None
-            if port is not None:
-                number = int(port)
-                if not 0 < number < 65536:
-                    raise MessageError("Port out of range in Via")
-            found.append(
-                Via(f"{name}/{version}", transport.upper(), host, number, parse_params(params), text)
-            )
+            semicolon = text.find(";")
+            if 0 < semicolon <= _REMEMBERED_LENGTH and '"' not in text:
+                before, after = _remembered(text[:semicolon]), text[semicolon:]
+            else:
+                match = _VIA.fullmatch(text)
+                if match is None:
+                    raise MessageError("Malformed Via")
+                before, after = _before_params(match.groups()), match.group(6)
+            protocol, transport, host, port = before
+            found.append(_new(Via, (protocol, transport, host, port, _params(after), text)))
     return tuple(found)
+
+
+def _params(text: str) -> Params:
+    usual = _USUAL_PARAMS.fullmatch(text)
+    if usual is not None:
+        before, branch, after = usual.groups()
+        if not after:
+            return (_RPORT, ("branch", branch)) if before else (("branch", branch),)
+        if not before:
+            return (("branch", branch), _RPORT)
+    return parse_params(text)
+
+
+def _before_params(groups: tuple[str | None, ...]) -> _BeforeParams:
+    name, version, transport, host, port, *_ = groups
+    assert transport is not None
+    assert host is not None
+    number: int | None = None
+    if port is not None:
+        number = int(port)
+        if not 0 < number < 65536:
+            raise MessageError("Port out of range in Via")
+    return f"{name}/{version}", transport.upper(), host, number
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> _BeforeParams:
+    """What stands before the parameters: the same in all requests of one phone."""
+    match = _SENT_BY_ALONE.fullmatch(text)
+    if match is None:
+        raise MessageError("Malformed Via")
+    return _before_params(match.groups())
 
 
 def salvaged(text: str) -> Via:
@@ -102,23 +144,21 @@ def stamped(via: Via, host: str, port: int) -> str:
     are. A received or a filled rport that the client wrote itself says nothing and is replaced.
     """
     claimed = via.host[1:-1] if via.host[0] == "[" else via.host
-    params = via.params
-    wants_port = False
-    rewritten = False
-    for name, _ in params:
+    received = f";received={host}"
+    wants_port = rewritten = False
+    kept = ""
+    for name, value in via.params:
         if name == "rport":
             wants_port = True
+            kept += f";rport={port}"
         elif name == "received":
             rewritten = True
-    if not wants_port and not rewritten:
-        return via.text if claimed == host else f"{via.text};received={host}"
-    kept: list[tuple[str, str | None]] = []
-    for name, value in params:
-        if name == "rport":
-            kept.append((name, str(port)))
-        elif name != "received":
-            kept.append((name, value))
-    if wants_port or claimed != host:
-        kept.append(("received", host))
+        else:
+            kept += f";{name}" if value is None else f";{name}={value}"
+    if not wants_port:
+        if not rewritten:
+            return via.text if claimed == host else via.text + received
+        if claimed == host:
+            received = ""
     port_text = "" if via.port is None else f":{via.port}"
-    return f"{via.protocol}/{via.transport} {via.host}{port_text}{params_text(tuple(kept))}"
+    return f"{via.protocol}/{via.transport} {via.host}{port_text}{kept}{received}"
