@@ -14,7 +14,7 @@ Rules, in the order in which they are applied to one request:
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -28,8 +28,9 @@ from sipframe.auth.replay import NonceCounts
 from sipframe.auth.resource import same_resource
 from sipframe.auth.settings import DigestSettings
 from sipframe.auth.userhash import IUserhashSource
+from sipframe.domains import Domains
 from sipframe.interfaces import IAuthenticator, IComposed, ICredentialSource
-from sipframe.message import MessageError, OtherURI, quote
+from sipframe.message import MessageError, SipURI, quote
 from sipframe.verdicts import Accepted, Challenge, Identity, Rejected, Secret
 
 if TYPE_CHECKING:
@@ -60,10 +61,12 @@ async def _in_turn(first: Awaitable[object], then: Callable[[object], object]) -
 class DigestAuthenticator:
     """Decides by Digest who sent a request.
 
-    ``source`` provides ICredentialSource. ``domains`` are those that are served, the principal one first. ``realm`` is
-    the realm of all of them; without it each domain is its own: a REGISTER's is that of the Request-URI, another
-    request's that of From, and the first one when that is none of ours. ``secret`` is entropy, 16 octets or more, that
-    nonces are made with; fresh for each process will do. ``clock`` gives seconds, see
+    ``source`` provides ICredentialSource. ``domains`` are those that are served, the principal one first, ``aliases``
+    further hosts that name their users. ``realm`` is the realm of all domains, and a user's name stands for its AOR in
+    each of them. Without it each domain is its own, and a name is good in that one only: a REGISTER's is that of the
+    Request-URI, or of To when that is an address of ours, another request's that of From, and the first one when that
+    is none of ours. ``secret`` is entropy, 16 octets or more, that nonces are made with; fresh for each process will
+    do. ``clock`` gives seconds, see
     :class:`~sipframe.auth.nonce.NonceClock`. ``chain`` continues after a source that has to wait; the default makes
     coroutines. Raises TypeError when the source provides no ICredentialSource, and ValueError when userhash is to be
     offered and it provides no IUserhashSource.
@@ -74,6 +77,7 @@ class DigestAuthenticator:
         source: object,
         *,
         domains: Iterable[str],
+        aliases: Mapping[str, str] | None = None,
         realm: str | None = None,
         secret: bytes,
         clock: Callable[[], float],
@@ -98,6 +102,11 @@ class DigestAuthenticator:
         realms = self._domains if realm is None else (realm,)
         self._spaces = {name: ProtectionSpace(name, settings, secret, self._clock) for name in realms}
         self._first_space = self._spaces[realms[0]]
+        self._served = Domains(self._domains, aliases)
+        self._one_realm = realm is not None
+        self._space_by_domain = (
+            {} if self._one_realm else {self._served.domain_of(name): self._spaces[name] for name in realms}
+        )
         self._only_space = self._first_space if len(self._spaces) == 1 else None
         self._dummy = hmac.digest(secret, b"nobody", "sha256").hex()
         self._source_has_passwords = False
@@ -152,11 +161,14 @@ class DigestAuthenticator:
 
     def _space_of(self, request: Request) -> ProtectionSpace:
         try:
-            uri = request.uri if request.method == "REGISTER" else request.from_.uri
+            uris = (request.uri, request.to.uri) if request.method == "REGISTER" else (request.from_.uri,)
         except MessageError:
             return self._first_space
-        host = "" if isinstance(uri, OtherURI) else uri.host.lower()
-        return self._spaces.get(host, self._first_space)
+        for uri in uris:
+            domain = self._served.domain_of(uri.host) if isinstance(uri, SipURI) else None
+            if domain is not None:
+                return self._space_by_domain[domain]
+        return self._first_space
 
     def _authenticate_hash(
         self, request: Request, space: ProtectionSpace, offer: Offer, params: dict[str, str], form: _Form
@@ -265,10 +277,14 @@ class DigestAuthenticator:
     def _identity(self, username: str, realm: str, owner: str | None) -> Identity:
         if owner is not None:
             return Identity(username, realm, frozenset((owner,)))
+        # A realm that is a domain knows its own users: the same name in another one may be somebody else.
+        domains = self._domains if self._one_realm else (realm,)
         name, at, domain = username.rpartition("@")
         if at:
-            return Identity(username, realm, frozenset((f"sip:{name}@{domain.lower()}",)))
-        return Identity(username, realm, frozenset([f"sip:{username}@{domain}" for domain in self._domains]))
+            aors = [f"sip:{name}@{domain.lower()}"] if self._one_realm or domain.lower() == realm else []
+        else:
+            aors = [f"sip:{username}@{domain}" for domain in domains]
+        return Identity(username, realm, frozenset(aors))
 
 
 def _quoted(text: str) -> str:

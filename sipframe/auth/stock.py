@@ -56,6 +56,7 @@ def digest(settings: DigestSettings, *, surroundings: Surroundings) -> DigestAut
     return DigestAuthenticator(
         surroundings.credentials(),
         domains=surroundings.domains,
+        aliases=surroundings.aliases,
         realm=surroundings.realm,
         secret=surroundings.entropy(32),
         clock=surroundings.reactor.seconds,
