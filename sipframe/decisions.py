@@ -114,8 +114,10 @@ class Decisions:
         steps: Sequence[RawStep],
     ) -> None:
         """Keep what makes a decision, and tell every subscriber. ``steps`` are not changed any more."""
-        if len(uri) + len(call_id) + len(reason) > MOST_TEXT:
-            uri, call_id, reason = cut(uri), cut(call_id), cut(reason)
+        if len(uri) + len(call_id) + len(method) + len(reason) > MOST_TEXT:
+            method, uri, call_id, reason = cut(method), cut(uri), cut(call_id), cut(reason)
+        if type(aor) is str:
+            aor = cut(aor)
         raw = (at, method, uri, aor, call_id, cseq, transport, peer, status, reason, steps)
         self._keep(raw)
         if self._subscribers:

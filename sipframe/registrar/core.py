@@ -267,7 +267,7 @@ class Registrar:
         if aor in identity.aors:
             attempt.steps.append((_STEP_4, "Accepted", (owned, identity.name, aor), 0.0))
         elif attempt.terms.third_party is True:
-            attempt.rule(_STEP_4, "Accepted", f"{identity.name} may act for {aor}: third_party")
+            attempt.rule(_STEP_4, "Accepted", cut(f"{identity.name} may act for {aor}: third_party"))
         else:
             why = f"{identity.name} does not own {aor}"
             self._refuse_by(attempt, _STEP_4, why, Rejected(403, "Not your address of record"))

@@ -415,6 +415,15 @@ class TestTexts:
         assert all(len(text) <= MOST_TEXT for text in texts)
         assert [one.call_id for one in whole.decisions.about(call_id=long)] == [decision.call_id]
 
+    def test_they_are_bounded_in_memory_too(self) -> None:
+        long = "x" * 5000
+        whole = Whole()
+        _ = whole.send("REGISTER", to=f"<sip:{long}@localhost>")
+        _ = whole.send("X" * 5000, call_id="another", to=f"<sip:{long}@localhost>")
+        [other, register] = whole.decisions
+        assert (other.status, register.status) == (501, 401)
+        assert len(repr(list(whole.decisions._kept))) < 4 * MOST_TEXT
+
     def test_they_come_as_they_were_sent(self) -> None:
         whole = Whole()
         whole.receive(request_bytes("OPTIONS", call_id="\udcff\x01é"))
