@@ -2,6 +2,7 @@
 
 Rules: only what is answered 503 counts: time-outs and Unavailable. What is answered 500 neither counts nor ends a row:
 it is a bug, it costs no waiting, and the request that sets it off may be anybody's; it must not shut out the others.
+Nor does a question count that has failed while others were answered: what hangs for some is not to be shut to all.
 Any answer closes the breaker. There is no timer: whoever asks after the time is the one that tries.
 """
 
@@ -16,13 +17,15 @@ class Breaker:
     ``failures`` in a row open it (0: never) for ``open_for`` seconds. Times are monotonic seconds.
     """
 
-    __slots__ = ("closed", "failures", "open_for", "probing", "retry_at", "row")
+    __slots__ = ("answers", "closed", "failures", "open_for", "probing", "retry_at", "row")
 
     def __init__(self, failures: int, open_for: float) -> None:
         self.failures = failures
         self.open_for = open_for
         self.row = 0
         """Failures since the last answer."""
+        self.answers = 0
+        """How many answers there were; those that come at once, while nothing waits, are not counted."""
         self.closed = True
         self.probing = False
         self.retry_at = 0.0
@@ -42,6 +45,7 @@ class Breaker:
     def answered(self) -> bool:
         """There was an answer. True when it closes the breaker."""
         self.row = 0
+        self.answers += 1
         closes = not self.closed
         self.closed = True
         self.probing = False

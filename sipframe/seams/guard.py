@@ -82,7 +82,7 @@ class GuardedMethod:
                     answer = waiting(answer)
                 self.guard.hold(Question(self, arguments, inquiry, then, failed), answer)
                 return
-            if self._breaker.row:
+            if self._breaker.row or self.guard.in_flight:
                 self.guard.answered()
             then(inquiry, answer)
         except Exception as error:
@@ -98,7 +98,7 @@ class GuardedMethod:
             try:
                 answer = self.method(*arguments)
                 if not isinstance(answer, WAITING):
-                    if self._breaker.row:
+                    if self._breaker.row or self.guard.in_flight:
                         self.guard.answered()
                     return answer
             except Exception as error:
@@ -134,6 +134,7 @@ class Question(Generic[A]):
 
     __slots__ = (
         "answer",
+        "answers_before",
         "arguments",
         "asked",
         "due",
@@ -159,6 +160,8 @@ class Question(Generic[A]):
         self.then = then
         self.failed = failed
         self.answer: Deferred[object] | None = None
+        self.answers_before = 0
+        """How many answers the plug-in had given when this was asked."""
         self.due = 0.0
         self.open = True
         """Whether the asker still waits for an outcome."""
@@ -184,7 +187,7 @@ class Question(Generic[A]):
             error: BaseException = failure.value or RuntimeError("the plug-in failed")
             if isinstance(error, DeferredTimeout):
                 error = Unavailable("a time-out within the plug-in")
-            guard.raised(self.inquiry, error)
+            guard.raised(self.inquiry, error, self.answers_before)
             self.fail(error)
         guard.next_in_queue()
 
@@ -195,7 +198,7 @@ class Question(Generic[A]):
         if self.open:
             if answer is not None:
                 self.cancel(answer)
-                guard.raised(self.inquiry, error)
+                guard.raised(self.inquiry, error, self.answers_before)
             self.fail(error)
         guard.next_in_queue()
 
@@ -355,6 +358,7 @@ class Guard:
     def hold(self, question: Question[Any], answer: Deferred[object]) -> None:
         """Wait for an answer."""
         question.answer = answer
+        question.answers_before = self.breaker.answers
         question.holds_place = True
         self.in_flight += 1
         self._look()
@@ -408,13 +412,20 @@ class Guard:
             if self._events.wanted:
                 self._events.publish("sipframe.plugin.closed", plugin=self.name)
 
-    def raised(self, inquiry: Inquiry | None, error: BaseException) -> None:
-        """The plug-in has failed, or somebody else whom it asked."""
+    def raised(
+        self, inquiry: Inquiry | None, error: BaseException, answers_before: int | None = None
+    ) -> None:
+        """The plug-in has failed, or somebody else whom it asked.
+
+        It had given ``answers_before`` answers when it was asked; None stands for as many as by now.
+        """
         breaker = self.breaker
         if not isinstance(error, Unavailable) or (inquiry is not None and error is inquiry.told):
             if breaker.probing:
                 self.answered()
             return
+        if answers_before is not None and answers_before != breaker.answers:
+            return  # it has answered others meanwhile
         if self._stopped or not breaker.missed(self.seconds()):
             return
         self._look()

@@ -22,7 +22,8 @@ class PluginLimits:
     """Questions that may wait for a place when all are taken; the next one has failed at once. Of those that wait for
     the answer to somebody else's look-up there may be as many again."""
     failures: int = attrs.field(default=5, validator=attrs.validators.ge(0))
-    """Answers 503 in a row that open the breaker: time-outs and Unavailable; 0: it never opens."""
+    """Answers 503 in a row that open the breaker: time-outs and Unavailable; 0: it never opens. One that was asked
+    before the last answer does not count."""
     open_for: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
     """Seconds that an open breaker lets nothing through; then one question is let through to try."""
 

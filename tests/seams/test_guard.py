@@ -246,6 +246,21 @@ class TestBreaker:
         world.ask(2)
         assert world.guard.breaker.closed
 
+    @pytest.mark.parametrize("way", [lambda _: "x", lambda _: succeed("x")])
+    def test_who_hang_together_while_others_are_answered_do_not_open_it(self, way: Any) -> None:
+        world = World(failures=3, deadline=5.0)
+        world.ask(4)
+        world.clock.advance(2)
+        world.plug_in.answer = way
+        world.ask()
+        world.clock.advance(3)
+        assert world.kinds() == [*[Unavailable] * 4, "x"]
+        assert world.guard.breaker.closed
+        world.plug_in.answer = world.plug_in.wait
+        world.ask(3)
+        world.clock.advance(5)
+        assert not world.guard.breaker.closed
+
     def test_open_it_asks_nobody_and_says_when_to_come_again(self) -> None:
         world = self.opened()
         world.clock.advance(2.5)
