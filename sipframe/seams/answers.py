@@ -22,7 +22,10 @@ _RETRY_AFTER = 5
 
 
 class NotAsked(Unavailable):
-    """The guard has not asked the plug-in: its breaker is open, or it has too much to do already."""
+    """The guard has not asked the plug-in: its breaker is open, or it has too much to do already.
+
+    A plug-in that has a limit of its own raises it as well. It is no failure: no breaker counts it, nobody is told.
+    """
 
 
 def refusal_for(error: BaseException) -> Rejected:

@@ -420,7 +420,8 @@ class Guard:
         It had given ``answers_before`` answers when it was asked; None stands for as many as by now.
         """
         breaker = self.breaker
-        if not isinstance(error, Unavailable) or (inquiry is not None and error is inquiry.told):
+        counts = isinstance(error, Unavailable) and not isinstance(error, NotAsked)
+        if not counts or (inquiry is not None and error is inquiry.told):
             if breaker.probing:
                 self.answered()
             return

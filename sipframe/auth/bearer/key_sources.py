@@ -33,6 +33,7 @@ from twisted.web.http_headers import Headers
 from sipframe.auth.bearer.key_set import LARGEST, KeySet, parse_key_set
 from sipframe.auth.sources.watching import WatchedFile
 from sipframe.auth.sources.web import body_of, reason_of, tls_policy
+from sipframe.seams import NotAsked
 from sipframe.verdicts import Unavailable
 
 __all__ = ["FileKeys", "KeySource", "RemoteKeys", "fetching"]
@@ -126,7 +127,7 @@ class RemoteKeys:
                 return None
             raise Unavailable("the keys could not be fetched", round(self._refetch_after))
         if len(self._waiting) >= self._most_waiting:
-            raise Unavailable(f"{self._most_waiting} requests wait for keys already")
+            raise NotAsked(f"{self._most_waiting} requests wait for keys already")
         waiter: Deferred[KeySet] = Deferred(self._waiting.remove)
         self._waiting.append(waiter)
         if self._under_way is None:
@@ -162,8 +163,10 @@ class RemoteKeys:
         reason = str(error) if isinstance(error, ValueError | Unavailable) else type(error).__name__
         if not failure.check(CancelledError):
             _log.warn("no keys for bearer tokens: {reason}; those that are held stay in use", reason=reason)
+        # Anybody can name a key that is not held. While there are keys, that must not shut out those who use them.
+        kind = Unavailable if self._held is None else NotAsked
         while self._waiting:
-            self._waiting.popleft().errback(Unavailable(f"no keys: {reason}", round(self._refetch_after)))
+            self._waiting.popleft().errback(kind(f"no keys: {reason}", round(self._refetch_after)))
 
 
 def fetching(

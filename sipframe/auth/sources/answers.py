@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipframe.auth.sources.record import is_name
-from sipframe.verdicts import Secret, Unavailable
+from sipframe.seams import NotAsked
+from sipframe.verdicts import Secret
 
 __all__ = ["Answers", "Key"]
 
@@ -91,7 +92,8 @@ class Answers:
         if call is not None:
             return call.wait()
         if len(self._under_way) >= self._most_calls:
-            raise Unavailable(f"{self._most_calls} look-ups are under way already")
+            # No failure of the source: made-up names must not shut out those whose answers are remembered.
+            raise NotAsked(f"{self._most_calls} look-ups are under way already")
         call = self._under_way[key] = _Call()
         waiter = call.wait()
         call.answer = maybeDeferred(self._ask, *key)

@@ -23,6 +23,7 @@ from sipframe.auth.bearer.tokens import Decryption
 from sipframe.domains import Domains
 from sipframe.interfaces import IAuthenticator, ICloseable
 from sipframe.message import parse_credentials
+from sipframe.seams import PluginLimits, Seam
 from sipframe.verdicts import Abstained, Accepted, Challenge, Identity, Rejected, Unavailable
 from tests.auth.bearer.issuer import AUDIENCE, ISSUER, NOW, Signer, claims, encoded, jwks, signer
 from tests.fakes import FakeFlow, request
@@ -312,6 +313,37 @@ class TestRotation:
         for token in ("a.b.c", f"{encoded({'alg': 'none'})}.{encoded({})}.", "x" * 9000):
             assert isinstance(desk.show(token), Challenge)
         assert asked == []
+
+    @pytest.mark.parametrize("most_waiting", [100, 2])
+    def test_made_up_keys_do_not_shut_out_the_users_of_real_ones(self, most_waiting: int) -> None:
+        clock = Clock()
+        fetched: list[Deferred[bytes]] = []
+
+        def fetch() -> Deferred[bytes]:
+            fetched.append(Deferred())
+            return fetched[-1]
+
+        desk = Desk(source=RemoteKeys(fetch, clock.seconds, most_waiting=most_waiting))
+        asked = Seam(clock, PluginLimits(failures=3)).method(desk.authenticator, "authenticate")
+
+        def show(token: str) -> Any:
+            field = f"Authorization: Bearer {token}"
+            try:
+                return asked.call(request("REGISTER", field), FakeFlow("TLS"))
+            except Unavailable as error:
+                return error
+
+        waiting = show(OLD.token())
+        fetched[0].callback(jwks(OLD))
+        assert came(waiting) == BOB
+        clock.advance(60)
+        mallory = signer("EC", "mallory")
+        for answer in [show(mallory.token()) for _ in range(10)]:
+            if isinstance(answer, Deferred):
+                _ = answer.addErrback(lambda _: None)
+        if most_waiting == 100:
+            fetched[1].errback(Unavailable("status 500"))
+        assert show(OLD.token()) == BOB
 
     def test_no_keys_is_unavailable_and_lets_nobody_in(self) -> None:
         desk, _, asked = self.desk()

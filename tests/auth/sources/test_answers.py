@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
+from sipframe.auth.guarded import guarded
 from sipframe.auth.sources.answers import Answers
+from sipframe.interfaces import ICredentialSource
+from sipframe.seams import PluginLimits, Seam
 from sipframe.verdicts import Secret, Unavailable
 from tests.auth.sources.around import CANARY, logged, result
 
@@ -208,3 +212,21 @@ def test_what_is_no_name_is_nobody_and_nobody_is_asked(name: str) -> None:
 def test_numbers_that_make_no_sense(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Slow(**settings)
+
+
+def test_made_up_names_do_not_shut_out_who_is_remembered() -> None:
+    @implementer(ICredentialSource)
+    class Source:
+        def secret(self, username: str, realm: str, algorithm: str) -> object:
+            return slow.answers.secret(username, realm, algorithm)
+
+    slow = Slow(most_calls=2)
+    slow.learn("bob", SECRET)
+    source = guarded(Source(), Seam(slow.clock, PluginLimits(failures=3)))
+    for number in range(10):
+        try:
+            waiting: Any = source.secret(f"nobody-{number}", "r", "MD5")
+        except Unavailable:
+            continue
+        waiting.addErrback(lambda _: None)
+    assert source.secret("bob", "r", "MD5") == SECRET
