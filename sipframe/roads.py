@@ -6,8 +6,9 @@ certificate must prove is the domain of the URI that led to the hop, whatever th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from sipframe.interfaces import IFlow
@@ -15,6 +16,7 @@ from sipframe.message import SipURI
 from sipframe.verdicts import Address
 
 __all__ = [
+    "DEFAULT_PORTS",
     "Destination",
     "FlowText",
     "Hop",
@@ -27,7 +29,8 @@ __all__ = [
     "parse_flow_text",
 ]
 
-_PORTS: Final = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
+DEFAULT_PORTS: Final[Mapping[str, int]] = MappingProxyType({"UDP": 5060, "TCP": 5060, "TLS": 5061})
+"""The transports that are spoken here, and their ports (RFC 3261 19.1.2)."""
 
 
 class Unroutable(Exception):
@@ -80,7 +83,7 @@ def destination_of(uri: SipURI) -> Destination:
         if wanted is not None and transport not in ("TCP", "TLS"):
             raise Unroutable(503, f"sips is not spoken over {wanted}")
         transport = "TLS"
-    elif transport not in _PORTS:
+    elif transport not in DEFAULT_PORTS:
         raise Unroutable(503, f"the transport {wanted} is not spoken here")
     target = (uri.param("maddr") or uri.host).strip("[]")  # RFC 3263 4: TARGET
     if not target:
@@ -88,7 +91,7 @@ def destination_of(uri: SipURI) -> Destination:
     return Destination(
         transport,
         target,
-        uri.port or _PORTS[transport],
+        uri.port or DEFAULT_PORTS[transport],
         uri.host.strip("[]").rstrip(".").lower() if transport == "TLS" else "",
         transport == "UDP" and wanted is None,
         _is_numeric(target),

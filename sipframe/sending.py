@@ -2,7 +2,8 @@
 
 Rules: whoever composes a request leaves its top Via to this room, since only the flow decides what it says; each try
 has a branch of its own, which nobody can guess. The next place is tried when there is no road to this one, when it
-answers 503, and when it says nothing at all; never after it has said anything else. A request with more octets than the
+answers 503, and when it says nothing at all; never after it has said anything else; and somebody may hear of each place
+that has failed so. A request with more octets than the
 limit goes by TCP where nobody asked for UDP, and by UDP after all when TCP does not come about (18.1.1). No socket, no
 clock.
 """
@@ -18,7 +19,7 @@ from sipframe.message import COOKIE, REASONS, Response
 from sipframe.roads import Hop, Opening, OurEnd, Roads
 from sipframe.transaction import ClientTransaction, ClientUser, TransactionLayer
 
-__all__ = ["Composer", "Sender", "Sending", "SendingUser", "via_of"]
+__all__ = ["Composer", "HopFailed", "Sender", "Sending", "SendingUser", "via_of"]
 
 _BRANCH_OCTETS: Final = 12
 _LARGEST_DATAGRAM: Final = 65_507
@@ -53,11 +54,16 @@ def via_of(ours: OurEnd, branch: str) -> str:
     return f"SIP/2.0/{ours.transport} {ours.sent_by};branch={branch};rport"
 
 
+HopFailed = Callable[[Hop, Response | None], object]
+"""Told of a hop that has failed, and of its 503 if there was one."""
+
+
 class Sender:
     """Sends requests for all of one server.
 
     ``entropy(n)`` gives n octets that nobody can guess. ``large`` is how many octets a request may have to go by UDP
-    where TCP would do. ``most`` bounds how many requests are on their way; one more fails with 503.
+    where TCP would do. ``most`` bounds how many requests are on their way; one more fails with 503. ``failed`` hears of
+    each hop that could not be reached or was silent, and of each 503 (RFC 3263 4.3).
     """
 
     def __init__(
@@ -68,12 +74,14 @@ class Sender:
         *,
         large: int = 1_300,
         most: int = 50_000,
+        failed: HopFailed | None = None,
     ) -> None:
         self.layer = layer
         self.roads = roads
         self.large = large
         self.entropy = entropy
         self._most = most
+        self.failed = failed
         self.underway: set[Sending] = set()
         """The requests that have no final response yet."""
 
@@ -99,6 +107,7 @@ class Sending(ClientUser):
     __slots__ = (
         "_failure",
         "_heard",
+        "_hop",
         "_opening",
         "_request",
         "_sender",
@@ -118,6 +127,7 @@ class Sending(ClientUser):
         self._opening: Opening | None = None
         self._failure = (503, "there is nowhere to send it")
         self._heard = False
+        self._hop: Hop | None = None  # of the try at hand; None when it goes by a flow that there was
         self.transaction: ClientTransaction | None = None
         self.over = False
         """Whether a final response has come, or none will."""
@@ -162,6 +172,8 @@ class Sending(ClientUser):
             self._opening = None
             if not self.over:
                 self._failure = (503, reason)
+                self._hop = hop
+                self._failed()
                 self.go_on()
 
         opening = self._sender.roads.open(hop, opened, failed)
@@ -187,22 +199,24 @@ class Sending(ClientUser):
                 self.go_on()
                 return
         self._heard = False
+        self._hop = hop
         self.transaction = sender.layer.send(data, self._request.method, branch, flow, self)
 
     def _open_instead(self, hop: Hop) -> None:
         self._ways.appendleft(hop._replace(tcp_too=False))
+        instead = hop._replace(transport="TCP")
 
         def opened(flow: IFlow) -> None:
             self._opening = None
             if not self.over:
                 self._ways.popleft()  # the same over UDP: only for when there is no TCP
-                self._send_on(flow)
+                self._send_on(flow, instead)
 
         def failed(reason: str) -> None:
             self._opening = None
             self.go_on()
 
-        opening = self._sender.roads.open(hop._replace(transport="TCP"), opened, failed)
+        opening = self._sender.roads.open(instead, opened, failed)
         if opening is not None:
             self._opening = opening
 
@@ -216,10 +230,14 @@ class Sending(ClientUser):
             self._heard = True
             if not self.over:
                 self._user.response(self, response)
-        elif response.status == 503 and self._ways and not self.over:
-            self.transaction = None
-            self.go_on()  # RFC 3263 4.3
-        elif not self.over or response.status < 300:
+            return
+        if response.status == 503 and not self.over:
+            self._failed(response)
+            if self._ways:
+                self.transaction = None
+                self.go_on()  # RFC 3263 4.3
+                return
+        if not self.over or response.status < 300:
             self._end()
             self._user.response(self, response)
 
@@ -230,6 +248,8 @@ class Sending(ClientUser):
             self._failure = (408, REASONS[408])
             if self._heard:
                 self._ways.clear()  # RFC 3263 4.3: the next one is for those that never said anything
+            else:
+                self._failed()
             self.go_on()
 
     def transport_failed(self, transaction: ClientTransaction) -> None:
@@ -237,9 +257,14 @@ class Sending(ClientUser):
         if transaction is self.transaction and not self.over:
             self.transaction = None
             self._failure = (503, "the connection is lost")
+            self._failed()
             self.go_on()
 
     # Within.
+
+    def _failed(self, response: Response | None = None) -> None:
+        if self._hop is not None and self._sender.failed is not None:
+            self._sender.failed(self._hop, response)
 
     def _end(self) -> None:
         self.over = True

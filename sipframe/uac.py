@@ -9,7 +9,7 @@ target's address; a ``sips`` URI is never sent to over anything but TLS. No sock
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
@@ -27,7 +27,15 @@ from sipframe.seams import Seam, report
 from sipframe.sending import Sender, Sending, SendingUser
 from sipframe.verdicts import Binding, Unavailable
 
-__all__ = ["Exchange", "OwnRequest", "RequestFailed", "Resolver", "Target", "UserAgentClient"]
+__all__ = [
+    "Exchange",
+    "HearsOfFailures",
+    "OwnRequest",
+    "RequestFailed",
+    "Resolver",
+    "Target",
+    "UserAgentClient",
+]
 
 _NOT_HERE: Final = frozenset({"INVITE", "ACK", "CANCEL"})
 _WITH_CONTACT: Final = frozenset({"SUBSCRIBE", "NOTIFY", "REFER"})
@@ -71,8 +79,16 @@ class Resolver(Protocol):
 
     def resolve(self, uri: SipURI) -> object:
         """A sequence of :class:`~sipframe.roads.Hop`, the first one to be tried first; a Deferred or a coroutine will
-        do. Raises :class:`~sipframe.roads.Unroutable`.
+        do. Raises :class:`~sipframe.roads.Unroutable`. See :class:`HearsOfFailures` too.
         """
+
+
+@runtime_checkable
+class HearsOfFailures(Protocol):
+    """A resolver that is told where requests could not be sent, and may put such hops last (RFC 3263 4.3)."""
+
+    def failed(self, hop: Hop, response: Response | None) -> object:
+        """``hop`` could not be reached or was silent, or ``response``, a 503, has come from there."""
 
 
 class Target:

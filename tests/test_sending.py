@@ -53,8 +53,12 @@ class World:
             self.clock, TransactionSettings(), NoServer(), lambda *_: b"", lambda *_: b""
         )
         self.roads = FakeRoads()
-        self.sender = Sender(self.layer, self.roads, entropy(), **settings)
+        self.failures: list[tuple[str, int | None]] = []
+        self.sender = Sender(self.layer, self.roads, entropy(), failed=self.hop_failed, **settings)
         self.told: list[object] = []
+
+    def hop_failed(self, hop: Hop, response: Response | None) -> None:
+        self.failures.append((str(hop), None if response is None else response.status))
 
     def response(self, sending: Sending, response: Response) -> None:
         self.told.append(response.status)
@@ -191,6 +195,62 @@ def test_who_cancels_hears_nothing(world: World) -> None:
     world.answer(200)
     assert (world.told, world.idle) == ([], True)
     assert world.layer.unanswered() == 0
+
+
+class TestHopsThatHaveFailed:
+    """RFC 3263 4.3: what counts as a failure."""
+
+    def test_no_road_silence_a_lost_connection_and_503(self, world: World) -> None:
+        world.roads.down.add(ONE.host)
+        tcp = Hop("TCP", "192.0.2.3", 5060)
+        world.send(ONE, TWO, tcp, THREE)
+        assert world.failures == [(str(ONE), None)]
+        world.clock.pump([0.5] * 66)
+        assert world.failures[1:] == [(str(TWO), None)]
+        flow = world.roads.flows[-1]
+        flow.alive = False
+        world.layer.flow_lost(flow)
+        assert world.failures[2:] == [(str(tcp), None)]
+        world.answer(503)
+        assert world.failures[3:] == [(str(THREE), 503)]
+        assert world.told == [503]
+
+    @pytest.mark.parametrize("statuses", [(200,), (404,), (500,), (603,), (100, 200)])
+    def test_every_other_answer_is_none(self, world: World, statuses: tuple[int, ...]) -> None:
+        world.send(ONE, TWO)
+        for status in statuses:
+            world.answer(status)
+        assert world.failures == []
+
+    def test_who_has_said_anything_has_not(self, world: World) -> None:
+        world.send(ONE)
+        world.answer(100)
+        world.clock.pump([0.5] * 70)
+        assert (world.told[-1], world.failures) == ((408, "Request Timeout"), [])
+
+    def test_a_flow_that_there_was_is_no_hop(self, world: World) -> None:
+        flow = FakeFlow("TCP")
+        world.send(flow)
+        world.answer(503, flow)
+        assert world.failures == []
+
+    def test_who_has_let_go_hears_of_none(self, world: World) -> None:
+        world.send(ONE, TWO).cancel()
+        world.answer(503)
+        assert world.failures == []
+
+    def test_tcp_where_the_request_was_too_large(self, world: World) -> None:
+        hop = Hop("UDP", "192.0.2.9", 5060, tcp_too=True)
+        world.roads.down.add("tcp:192.0.2.9:5060")
+        world.send(hop, request=Options(body=2_000))
+        assert (world.roads.tried, world.failures) == (
+            [str(hop), "tcp:192.0.2.9:5060", str(hop)],
+            [],  # there need not be TCP
+        )
+        world.roads.down.clear()
+        world.send(hop, request=Options(body=2_000))
+        world.answer(503)
+        assert world.failures == [("tcp:192.0.2.9:5060", 503)]
 
 
 def test_the_end(world: World) -> None:
