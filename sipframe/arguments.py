@@ -53,7 +53,8 @@ def _first(wanted: Any, given: Any, base: Path | None, read: Callable[[Any, Any,
             if hasattr(one, "parse") and isinstance(given, str):
                 words = str(error)  # the type knows better what is wrong
     # What stands where a table should may hold what belongs into it: users and passwords.
-    shown = "what is given" if any(_is_table(one) for one in _alternatives(wanted)) else repr(given)
+    hidden = isinstance(given, Mapping | list) or any(_is_table(one) for one in _alternatives(wanted))
+    shown = "what is given" if hidden else repr(given)
     raise ValueError(words or f"{shown} is not {describe(wanted)}")
 
 

@@ -61,7 +61,7 @@ class _Reading:
     def settings(self, wanted: Any, table: object, place: str, given: Mapping[str, Any]) -> Any:
         """A table as a ``wanted``: an attrs class, or a NamedTuple. None when there is a mistake in it."""
         if not isinstance(table, dict):
-            self._mistake(place, f"{table!r} is not a table")
+            self._mistake(place, f"{_shown(table)} is not a table")
             return None
         before = len(self.mistakes)
         types = {name: hint for name, hint in get_type_hints(wanted).items() if name not in given}
@@ -99,14 +99,14 @@ class _Reading:
             return self._choice(value, place)
         if get_origin(wanted) is tuple:
             if not isinstance(value, list):
-                self._mistake(place, f"{value!r} is not a list")
+                self._mistake(place, f"{_shown(value)} is not a list")
                 return None
             part = get_args(wanted)[0]
             return tuple([self._value(part, one, f"{place}[{i}]") for i, one in enumerate(value)])
         if isinstance(wanted, type) and isinstance(value, dict) and _fields(wanted):
             return self.settings(wanted, value, place, {})
         if isinstance(wanted, type) and _fields(wanted) and not hasattr(wanted, "parse"):
-            self._mistake(place, f"{value!r} is not a table")
+            self._mistake(place, f"{_shown(value)} is not a table")
             return None
         try:
             made = from_toml(wanted, value, self.base)
@@ -126,7 +126,7 @@ class _Reading:
             arguments = dict(value)
             choice = Choice(arguments.pop("use"), arguments)
         else:
-            self._mistake(place, f"{value!r} is not {describe(str)}, nor a table with 'use'")
+            self._mistake(place, f"{_shown(value)} is not {describe(str)}, nor a table with 'use'")
             return None
         try:
             check(CHOICES[place.partition("[")[0]], choice, self.base)
@@ -144,3 +144,10 @@ def _fields(wanted: Any) -> tuple[str, ...]:
     if attrs.has(wanted):
         return tuple([field.name for field in attrs.fields(wanted)])
     return tuple(getattr(wanted, "_fields", ()))
+
+
+def _shown(value: object) -> str:
+    """A value in a message. Nothing that may be the arguments of a plug-in is shown: passwords may be among them."""
+    if isinstance(value, dict | list):
+        return "what is given"
+    return repr(value.partition(":")[0] if isinstance(value, str) else value)

@@ -78,15 +78,20 @@ class Choice:
         r"""Read ``name:key=value:key=value``; ``\:`` is a colon within a value. Raises ValueError."""
         name, *pairs = [part.replace("\0", ":") for part in text.replace("\\:", "\0").split(":")]
         if not name:
-            raise ValueError(f"{text!r}: write NAME or NAME:KEY=VALUE:KEY=VALUE")
+            raise ValueError("there is no name: write NAME or NAME:KEY=VALUE:KEY=VALUE")
         arguments: dict[str, object] = {}
+        before = "the name"
         for pair in pairs:
             key, equals, value = pair.partition("=")
             if not key or not equals:
-                raise ValueError(f"{text}: {pair!r} is not KEY=VALUE (write a colon within a value as \\:)")
+                # It may be the rest of a password, so it is not repeated.
+                raise ValueError(
+                    f"{name}: what follows {before} is not KEY=VALUE (write a colon within a value as \\:)"
+                )
             if key in arguments:
-                raise ValueError(f"{text}: {key} is there twice")
+                raise ValueError(f"{name}: {key} is there twice")
             arguments[key] = value
+            before = key
         return cls(name, arguments)
 
 

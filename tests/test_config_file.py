@@ -188,6 +188,24 @@ def test_what_is_wrong_has_a_place(text: str, about: str, tmp_path: Path) -> Non
     assert about in mistake
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[credentials]]\nusers = {alice = 'wonderland'}",
+        "[[credentials]]\nUse = 'toml'\nusers = {alice = 'wonderland'}",
+        "[[credentials]]\nuse = 'toml'\npath = {alice = 'wonderland'}",
+        "[[credentials]]\nuse = 'toml'\nusers = [{alice = 'wonderland'}]",
+        "credentials = {use = 'toml', users = {alice = 'wonderland'}}",
+        "credentials = 'sql:module=sqlite3:connect=postgresql://sip:wonderland@host/db'",
+        "credentials = ['sql:module=sqlite3:connect=postgresql://sip:wonderland@host/db']",
+    ],
+)
+def test_no_mistake_tells_a_password(text: str, tmp_path: Path) -> None:
+    (mistake,) = mistakes(tmp_path, text)
+    assert mistake.startswith("credentials")
+    assert "wonderland" not in mistake
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
         read_configuration(tmp_path / "none.toml", STATE)

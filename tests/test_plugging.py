@@ -98,6 +98,12 @@ def test_what_is_no_choice(text: str) -> None:
         Choice.parse(text)
 
 
+def test_what_is_no_choice_may_hold_a_password() -> None:
+    with pytest.raises(ValueError, match=r"^sql: what follows connect is not KEY=VALUE") as raised:
+        Choice.parse("sql:module=psycopg:connect=postgresql://sip:wonderland@host/db")
+    assert "wonderland" not in str(raised.value)
+
+
 def made(name: str, **arguments: object) -> Any:
     around: Any = Around()
     return make(IPolicy, Choice(f"{HERE}.{name}", arguments), around)
