@@ -2,8 +2,8 @@
 
 Rules: a token says which flow, and is signed together with a scope, such as a Call-ID, that the later request must have
 too. It stands in the user part of a URI, so it is base64url without padding: 10 octets of a MAC, then the flow.
-The MAC is keyed BLAKE2s (RFC 7693 2.9), compared in constant time. Nothing is remembered: a token holds as long as the
-key does, and whether the flow still lives is another question.
+The MAC is keyed BLAKE2s (RFC 7693 2.9), compared in constant time. A token holds as long as the key does; whether the
+flow still lives is another question. What is remembered only saves work, and is bounded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import lru_cache
 from hashlib import blake2s
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
@@ -44,12 +45,7 @@ class FlowTokens:
 
     def issue(self, flow: IFlow | FlowText, scope: str = "") -> str:
         """The token of ``flow``, good for ``scope``."""
-        data = (
-            bytes((_TRANSPORTS.index(flow.transport),))
-            + _end(flow.local)
-            + _end(flow.peer)
-            + flow.serial.to_bytes((flow.serial.bit_length() + 7) // 8, "big")
-        )
+        data = _octets(flow.transport, flow.local, flow.peer, flow.serial)
         return _text(self._sign(data, scope) + data)
 
     def read(self, token: str | None, scope: str = "") -> FlowText | None:
@@ -65,10 +61,7 @@ class FlowTokens:
         data = octets[_MAC_OCTETS:]
         if not hmac.compare_digest(self._sign(data, scope), octets[:_MAC_OCTETS]):
             return None
-        # From here on it is what we wrote.
-        local, position = _read_end(data, 1)
-        peer, position = _read_end(data, position)
-        return FlowText(_TRANSPORTS[data[0]], local, peer, int.from_bytes(data[position:], "big"))
+        return _flow(data)
 
     def _sign(self, data: bytes, scope: str) -> bytes:
         mac = self._mac.copy()
@@ -80,6 +73,24 @@ class FlowTokens:
 
 def _text(octets: bytes) -> str:
     return urlsafe_b64encode(octets).decode("ascii").rstrip("=")
+
+
+@lru_cache(maxsize=4096)
+def _octets(transport: str, local: Address, peer: Address, serial: int) -> bytes:
+    return (
+        bytes((_TRANSPORTS.index(transport),))
+        + _end(local)
+        + _end(peer)
+        + serial.to_bytes((serial.bit_length() + 7) // 8, "big")
+    )
+
+
+@lru_cache(maxsize=4096)
+def _flow(data: bytes) -> FlowText:
+    """The flow again; ``data`` is what :func:`_octets` wrote: it was signed."""
+    local, position = _read_end(data, 1)
+    peer, position = _read_end(data, position)
+    return FlowText(_TRANSPORTS[data[0]], local, peer, int.from_bytes(data[position:], "big"))
 
 
 def _end(address: Address) -> bytes:
