@@ -346,10 +346,16 @@ class Guard:
                 if isinstance(answer, WAITING):
                     answer = waiting(answer)
         except Exception as error:
-            self.raised(question.inquiry, error)
-            question.fail(error)
+            if question.open:
+                self.raised(question.inquiry, error)
+                question.fail(error)
             return
-        if isinstance(answer, Deferred):
+        if not question.open:
+            # What the plug-in did has ended the request that it was asked about.
+            if isinstance(answer, Deferred):
+                _ = answer.addErrback(lambda _: None)
+                question.cancel(answer)
+        elif isinstance(answer, Deferred):
             self.hold(question, answer)
         else:
             self.answered()
@@ -451,9 +457,18 @@ class Guard:
         deadline = self.limits.deadline
         if not question.due:
             question.due = self.seconds() + deadline
+            if queue and queue[-1].due > question.due:
+                self._set_back(question.due)
             queue.append(question)
         if self._wake is None:
             self._wake = self._clock.callLater(deadline, self._sweep)
+
+    def _set_back(self, due: float) -> None:
+        """The clock shows less than before: nobody's deadline is later than ``due`` for that."""
+        for question in self._waiting:
+            question.due = min(question.due, due)
+        if self._wake is not None and self._wake.active():
+            self._wake.reset(self.limits.deadline)
 
     def _sweep(self) -> None:
         queue = self._waiting

@@ -109,7 +109,39 @@ class TestBulkhead:
         assert len(world.plug_in.asked) == 5000
 
 
+class TestClock:
+    def test_a_clock_that_is_set_back_puts_off_no_deadline(self) -> None:
+        world = World(deadline=5, failures=0)
+        world.ask()
+        world.clock.advance(1)
+        world.clock.rightNow -= 900
+        world.ask()
+        world.clock.advance(5)
+        assert world.kinds() == [Unavailable, Unavailable]
+        world.ask()
+        world.clock.advance(5)
+        assert world.kinds()[2:] == [Unavailable]
+        assert (world.guard.idle, world.clock.getDelayedCalls()) == (True, [])
+
+
 class TestAbandoned:
+    @pytest.mark.parametrize("then", [lambda _: "x", raises, unavailable, at_once, lambda _: Deferred()])
+    def test_by_what_the_plug_in_does_when_it_is_asked(self, then: Any) -> None:
+        world = World(in_flight=1, failures=1)
+        world.ask(3)
+
+        def ends_its_request(number: int) -> object:
+            if number != 1:
+                return "x"
+            world.questions[1].abandon()
+            return then(number)
+
+        world.plug_in.answer = ends_its_request
+        world.plug_in.give(0)
+        assert world.kinds() == ["x", None, "x"]
+        world.clock.advance(100)
+        assert (world.guard.idle, world.clock.getDelayedCalls()) == (True, [])
+
     def test_a_call_is_cancelled_and_its_place_is_free(self) -> None:
         world = World(in_flight=1)
         world.ask(2)
