@@ -266,7 +266,9 @@ class Running:
         def close() -> None:
             _ = before.close(plugged)
 
-        call = self._means.reactor.callLater(self.settings.plug_ins.deadline, close)
+        # A request that has just come asks every policy twice and the authenticator, each for as long as it may take.
+        asked = 2 * len(before.policies) + 1
+        call = self._means.reactor.callLater(asked * self.settings.plug_ins.deadline, close)
         self._retired.append((call, close))
 
     def stop_admin(self) -> Deferred[None]:
