@@ -7,11 +7,11 @@ line has nothing but text. What is wrong is a ValueError that says what would be
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-__all__ = ["Argument", "as_text", "describe", "from_text", "from_toml"]
+__all__ = ["Argument", "as_text", "describe", "from_text", "from_toml", "with_hyphens"]
 
 _YES_OR_NO: Mapping[str, bool] = types.MappingProxyType(
     {"yes": True, "true": True, "no": False, "false": False}
@@ -41,10 +41,12 @@ class Argument(NamedTuple):
 
 def from_text(wanted: Any, text: str, base: Path | None = None) -> Any:
     """``text`` as a value of type ``wanted``; a relative path begins at ``base``. Raises ValueError."""
-    return _first(wanted, text, base, _from_text)
+    return _first(wanted, text, base, _from_text, _WORDS[bool])
 
 
-def _first(wanted: Any, given: Any, base: Path | None, read: Callable[[Any, Any, Path | None], Any]) -> Any:
+def _first(
+    wanted: Any, given: Any, base: Path | None, read: Callable[[Any, Any, Path | None], Any], truth: str
+) -> Any:
     words = ""
     for one in _alternatives(wanted):
         try:
@@ -55,7 +57,7 @@ def _first(wanted: Any, given: Any, base: Path | None, read: Callable[[Any, Any,
     # What stands where a table should may hold what belongs into it: users and passwords.
     hidden = isinstance(given, Mapping | list) or any(_is_table(one) for one in _alternatives(wanted))
     shown = "what is given" if hidden else repr(given)
-    raise ValueError(words or f"{shown} is not {describe(wanted)}")
+    raise ValueError(words or f"{shown} is not {describe(wanted, truth)}")
 
 
 def _from_text(wanted: Any, text: str, base: Path | None) -> Any:
@@ -73,7 +75,7 @@ def _from_text(wanted: Any, text: str, base: Path | None) -> Any:
 
 def from_toml(wanted: Any, given: Any, base: Path | None = None) -> Any:
     """``given``, a value that ``tomllib`` made, as one of type ``wanted``. Raises ValueError."""
-    return _first(wanted, given, base, _from_toml)
+    return _first(wanted, given, base, _from_toml, "true or false")
 
 
 def _from_toml(wanted: Any, given: Any, base: Path | None) -> Any:
@@ -138,8 +140,16 @@ def as_text(value: object) -> str:
     return str(value)
 
 
-def describe(wanted: Any) -> str:
-    """A type in words, for messages and lists of arguments."""
+def with_hyphens(error: Exception, names: Iterable[str]) -> str:
+    """What ``error`` says about fields, with their ``names`` as a user types them: ``open-for``, not ``open_for``."""
+    text = str(error.args[0] if error.args else error)
+    for name in names:
+        text = text.replace(name, name.replace("_", "-"))
+    return text
+
+
+def describe(wanted: Any, truth: str = _WORDS[bool]) -> str:
+    """A type in words, for messages and lists of arguments. ``truth`` is what a bool may be."""
     words: list[str] = []
     for one in _alternatives(wanted):
         origin = get_origin(one)
@@ -148,9 +158,11 @@ def describe(wanted: Any) -> str:
         if origin is Literal:
             words.append(" or ".join([str(value) for value in get_args(one)]))
         elif origin is tuple:
-            words.append(f"a list, each {describe(get_args(one)[0])}")
+            words.append(f"a list, each {describe(get_args(one)[0], truth)}")
         elif _is_table(one):
             words.append("a table")
+        elif one is bool:
+            words.append(truth)
         else:
             words.append(_WORDS.get(one, getattr(one, "__name__", str(one))))
     return " or ".join(words)

@@ -1,7 +1,7 @@
 """The configuration file: one TOML file that can say all that settings can.
 
 Rules: the keys are the names of :class:`~sipframe.config.Settings`' fields with hyphens, and tables are settings within
-settings. A plug-in is text as on the command line (``"rate-limit:per-address=10"``), or a table whose ``use`` is its
+settings. A plug-in is text as on the command line (``"rate-limit:address-rate=10"``), or a table whose ``use`` is its
 name and whose other keys are its arguments. Relative paths begin at the file's directory. **Every** mistake is
 reported, each with its place in the file and what would be right there.
 """
@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 
-from sipframe.arguments import describe, from_toml
+from sipframe.arguments import describe, from_toml, with_hyphens
 from sipframe.config import CHOICES, Settings
 from sipframe.plugging import Choice, check
 
@@ -75,6 +75,10 @@ class _Reading:
         if len(self.mistakes) > before:
             self._each_alone(wanted, values, place)
             return None
+        missing = _missing(wanted, values)
+        if missing:
+            self._mistake(place, f"{' and '.join(missing)} must be given")
+            return None
         try:
             return wanted(**values)
         except (ValueError, TypeError) as error:
@@ -91,7 +95,11 @@ class _Reading:
                 try:
                     field.validator(None, field, value)
                 except (ValueError, TypeError) as error:
-                    self._mistake(place, str(error.args[0] if error.args else error))
+                    key = field.name.replace("_", "-")
+                    text = with_hyphens(error, [field.name])
+                    for before_it in (f"'{key}' ", f"{key}: ", f"{key} "):
+                        text = text.removeprefix(before_it)
+                    self._mistake(f"{place}.{key}" if place else key, text)
         return len(self.mistakes) > before
 
     def _value(self, wanted: Any, value: object, place: str) -> Any:
@@ -102,18 +110,19 @@ class _Reading:
                 self._mistake(place, f"{_shown(value)} is not a list")
                 return None
             part = get_args(wanted)[0]
-            return tuple([self._value(part, one, f"{place}[{i}]") for i, one in enumerate(value)])
+            before = len(self.mistakes)
+            made = tuple([self._value(part, one, f"{place}[{i}]") for i, one in enumerate(value)])
+            return made if len(self.mistakes) == before else None
         if isinstance(wanted, type) and isinstance(value, dict) and _fields(wanted):
             return self.settings(wanted, value, place, {})
         if isinstance(wanted, type) and _fields(wanted) and not hasattr(wanted, "parse"):
             self._mistake(place, f"{_shown(value)} is not a table")
             return None
         try:
-            made = from_toml(wanted, value, self.base)
+            return from_toml(wanted, value, self.base)
         except ValueError as error:
             self._mistake(place, str(error))
             return None
-        return made
 
     def _choice(self, value: object, place: str) -> Choice | None:
         if isinstance(value, str):
@@ -138,6 +147,12 @@ class _Reading:
         line = " ".join(f"{place}: {text}".split() if place else text.split())
         if line not in self.mistakes:
             self.mistakes.append(line)
+
+
+def _missing(wanted: Any, values: Mapping[str, Any]) -> list[str]:
+    fields = attrs.fields(wanted) if attrs.has(wanted) else ()
+    needed = [field.name for field in fields if field.default is attrs.NOTHING]
+    return [name.replace("_", "-") for name in needed if name not in values]
 
 
 def _fields(wanted: Any) -> tuple[str, ...]:

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple, get_type_hints
 import attrs
 from twisted.plugin import IPlugin
 from twisted.python.modules import getModule
-from twisted.python.reflect import namedAny
+from twisted.python.reflect import ObjectNotFound, namedAny
 from zope.interface import directlyProvides
 from zope.interface.interface import InterfaceClass
 
 from sipframe import plugins
-from sipframe.arguments import Argument, as_text, from_text, from_toml
+from sipframe.arguments import Argument, as_text, from_text, from_toml, with_hyphens
 from sipframe.interfaces import (
     IAuthenticator,
     IAuthenticatorFactory,
@@ -177,12 +177,13 @@ def find(interface: InterfaceClass, name: str) -> Any:
     try:
         target = _imported(name)
     except Exception as error:
-        raise ValueError(f"{name} cannot be imported: {type(error).__name__}: {error}") from None
+        reason = str(error) if isinstance(error, _NoSuchName) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"{name!r} cannot be imported: {reason}") from None
     wanted: Any = kind.factory
     if wanted.providedBy(target):
         return target
     if not callable(target):
-        raise ValueError(f"{name} is no {kind.noun}, nor anything that makes one")
+        raise ValueError(f"{name!r} is no {kind.noun}, nor anything that makes one")
     return _Unpackaged(name, target)
 
 
@@ -227,11 +228,20 @@ class _Unpackaged:
         _ = _bound(self._target, arguments, base)
 
 
+class _NoSuchName(ImportError):
+    """Nothing is called so; the text says why, for who typed the name."""
+
+
 def _imported(name: str) -> Any:
     try:
         return namedAny(name)
+    except ObjectNotFound:
+        top = name.partition(".")[0]
+        raise _NoSuchName(
+            f"Python finds no module {top!r}; PYTHONPATH=DIRECTORY before the command says where to look"
+        ) from None
     except (AttributeError, ValueError) as error:
-        raise ImportError(str(error)) from error
+        raise _NoSuchName(str(error)) from error
 
 
 class _Parameter(NamedTuple):
@@ -268,7 +278,10 @@ def _bound(target: Callable[..., object], arguments: Mapping[str, object], base:
         elif argument.default is None:
             raise ValueError(f"the argument {argument.name} is missing")
     for group, made in groups.items():
-        given[group] = made(**fields[group])
+        try:
+            given[group] = made(**fields[group])
+        except ValueError as error:
+            raise ValueError(with_hyphens(error, [field.name for field in attrs.fields(made)])) from None
     return given
 
 

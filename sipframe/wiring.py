@@ -49,7 +49,9 @@ class StartError(Exception):
 def verified(interface: InterfaceClass, plug_in: object, role: str) -> Any:
     """``plug_in`` as a provider of ``interface``. Raises StartError that says what it lacks."""
     try:
-        adapted: object = interface(plug_in)
+        adapted: object = interface(plug_in, None)
+        if adapted is None:
+            raise TypeError(_no_provider(interface, plug_in))
         verifyObject(interface, adapted)
     except (TypeError, Invalid) as error:
         text = " ".join(str(error).split())
@@ -60,10 +62,18 @@ def verified(interface: InterfaceClass, plug_in: object, role: str) -> Any:
     return adapted
 
 
+def _no_provider(interface: Any, plug_in: object) -> str:
+    if isinstance(plug_in, type) and interface.implementedBy(plug_in):
+        return "it is a class, and an object of it is wanted"
+    return f"its class does not say @implementer({interface.__name__})"
+
+
 def make_state_directory(path: Path) -> None:
     """Make the state directory for its owner alone, if there is none."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StartError(f"--state {path}: it is a file, not a directory") from None
     except OSError as error:
         raise StartError(f"--state {path}: {error.strerror}") from None
 

@@ -38,6 +38,8 @@ class Knobs:
         if value < 1:
             raise ValueError("first: 1 or more")
 
+    last_one: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+
 
 class Plain(BasePolicy):
     """A policy.
@@ -136,6 +138,7 @@ def test_a_factory_by_its_dotted_name() -> None:
         ("knobs", {"first": "0"}, "first: 1 or more"),
         ("knobs", {"first": "0.5"}, "first: '0.5' is not a whole number"),
         ("knobs", {"surroundings": "x"}, "no argument surroundings"),
+        ("knobs", {"last-one": "0"}, "'last-one' must be >= 1: 0"),
         ("unreadable", {"what": "x"}, "annotation"),
         ("thing", {}, "nor anything that makes one"),
         ("nothing", {}, "cannot be imported"),
@@ -149,6 +152,22 @@ def test_mistakes_are_one_line(name: str, arguments: dict[str, object], about: s
     with pytest.raises(ValueError, match=r".") as again:
         made(name, **arguments)
     assert str(again.value) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        (
+            "sipframe_nowhere.Thing",
+            "Python finds no module 'sipframe_nowhere'; PYTHONPATH=DIRECTORY before the command",
+        ),
+        ("json.Thing", "module 'json' has no attribute 'Thing'"),
+    ],
+)
+def test_a_dotted_name_that_leads_nowhere(name: str, about: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        check(IPolicy, Choice(name), Around.base)
+    assert str(caught.value).startswith(f"'{name}' cannot be imported: {about}")
 
 
 def test_an_unknown_name_lists_the_right_ones() -> None:

@@ -55,6 +55,24 @@ def test_what_is_no_plug_in(plug_in: object) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("plug_in", "about"),
+    [
+        (Whole(), r"its class does not say @implementer\(ICredentialSource\)$"),
+        (Good, "an object of it is wanted$"),
+    ],
+)
+def test_it_says_what_to_do(plug_in: object, about: str) -> None:
+    with pytest.raises(StartError, match=about):
+        wiring.verified(ICredentialSource, plug_in, "credential source")
+
+
+def test_a_state_directory_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(StartError, match="it is a file, not a directory"):
+        wiring.make_state_directory(tmp_path / "state")
+
+
 def test_it_says_what_is_missing() -> None:
     with pytest.raises(StartError, match="secret"):
         wiring.verified(ICredentialSource, Lacking(), "credential source")
