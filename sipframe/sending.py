@@ -111,6 +111,7 @@ class Sending(ClientUser):
         "_opening",
         "_request",
         "_sender",
+        "_trying",
         "_user",
         "_ways",
         "over",
@@ -127,6 +128,7 @@ class Sending(ClientUser):
         self._opening: Opening | None = None
         self._failure = (503, "there is nowhere to send it")
         self._heard = False
+        self._trying = False
         self._hop: Hop | None = None  # of the try at hand; None when it goes by a flow that there was
         self.transaction: ClientTransaction | None = None
         self.over = False
@@ -146,21 +148,28 @@ class Sending(ClientUser):
             self._user.failed(self, status, reason)
 
     def go_on(self) -> None:
-        """Try the next way."""
-        while not self.over:
-            if not self._ways:
-                self._end()
-                self._user.failed(self, *self._failure)
-                return
-            way = self._ways.popleft()
-            if not isinstance(way, Hop):
-                if way.alive:
-                    self._send_on(way)
-                    return
-                self._failure = (503, "the connection is lost")
-                continue
-            self._open(way)
+        """Try the next way, and those after it as long as each one fails at once."""
+        if self._trying:
+            return  # from within the loop below
+        self._trying = True
+        try:
+            while not (self.over or self.transaction or self._opening):
+                self._try_next()
+        finally:
+            self._trying = False
+
+    def _try_next(self) -> None:
+        if not self._ways:
+            self._end()
+            self._user.failed(self, *self._failure)
             return
+        way = self._ways.popleft()
+        if isinstance(way, Hop):
+            self._open(way)
+        elif way.alive:
+            self._send_on(way)
+        else:
+            self._failure = (503, "the connection is lost")
 
     def _open(self, hop: Hop) -> None:
         def opened(flow: IFlow) -> None:

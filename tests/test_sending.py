@@ -135,6 +135,16 @@ def test_nobody_can_be_reached(world: World) -> None:
     assert world.idle
 
 
+def test_many_places_that_cannot_be_reached(world: World) -> None:
+    hops = [Hop("UDP", f"198.51.{n // 250}.{n % 250}", 5060) for n in range(2000)]
+    world.roads.down.update([hop.host for hop in hops])
+    _ = world.send(*hops, ONE)
+    assert world.told == []
+    world.answer(200)
+    assert world.told == [200]
+    assert world.idle
+
+
 def test_silence(world: World) -> None:
     world.send(ONE, TWO)
     world.clock.pump([0.5] * 66)
