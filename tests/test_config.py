@@ -24,9 +24,7 @@ def test_they_are_frozen() -> None:
         Settings(state=STATE).realm = "x"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    "name", ["stop_deadline", "expire_every", "certificates_every", "most_waiting"]
-)
+@pytest.mark.parametrize("name", ["stop_deadline", "expire_every", "certificates_every", "most_waiting"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_durations_and_counts(name: str, value: float) -> None:
     wrong: dict[str, Any] = {name: value}
