@@ -60,7 +60,9 @@ class Conditions:
     network: Annotated[tuple[str, ...], "where it comes from: 192.0.2.0/24, 2001:db8::/32, one address"] = (
         attrs.field(default=(), validator=_network)
     )
-    method: Annotated[tuple[str, ...], "such as REGISTER, OPTIONS"] = attrs.field(default=(), validator=_method)
+    method: Annotated[tuple[str, ...], "such as REGISTER, OPTIONS"] = attrs.field(
+        default=(), validator=_method
+    )
     domain: Annotated[tuple[str, ...], "the domain it is about, aliases included"] = ()
     user_agent: Annotated[
         tuple[str, ...], "its User-Agent; * is any text, case does not count, empty is without"
