@@ -20,7 +20,7 @@ from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.plugging import Choice
 from sipframe.seams import PluginLimits
 from sipframe.transaction import TransactionSettings
-from sipframe.transport import CertificateFiles, ListenAddress, TransportLimits
+from sipframe.transport import CertificateFiles, ListenAddress, ResolverSettings, TransportLimits
 from sipframe.verdicts import Terms
 
 __all__ = [
@@ -145,6 +145,8 @@ class Settings:
     """How many transactions there may be, and their timers."""
     limits: TransportLimits = attrs.field(factory=TransportLimits)
     """What peers may take up."""
+    resolving: ResolverSettings = attrs.field(factory=ResolverSettings)
+    """How the names in URIs become addresses (RFC 3263)."""
     plug_ins: PluginLimits = attrs.field(factory=PluginLimits)
     """How long a plug-in may take for one answer, how much it may be asked at once, and when it is left alone."""
     stop_deadline: float = attrs.field(default=5.0, validator=_positive)

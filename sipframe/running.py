@@ -36,14 +36,16 @@ from sipframe.surroundings import Surroundings
 from sipframe.transaction import TransactionLayer
 from sipframe.transport import (
     Connections,
+    DNSClient,
     Ground,
     Listeners,
     OurEnds,
+    SIPResolver,
     TLSError,
     TLSIdentity,
     TransportCounters,
 )
-from sipframe.uac import Resolver, UserAgentClient
+from sipframe.uac import HearsOfFailures, Resolver, UserAgentClient
 from sipframe.uas import UserAgentServer
 from sipframe.wiring import StartError
 
@@ -108,7 +110,8 @@ class Means:
     wall_clock: Callable[[], float]
     entropy: Callable[[int], bytes]
     given: Given
-    resolver: Resolver
+    resolver: Resolver | None
+    dns: DNSClient | None
     events: Events
     decisions: Decisions
     counters: TransportCounters
@@ -168,19 +171,25 @@ class Running:
         )
         self.identity = self._identity()
         self.listeners = Listeners(reactor, self.ground, self.identity)
-        self.connections = Connections(reactor, self.ground, OurEnds(self.listeners.open), tls_client)
+        ends = OurEnds(self.listeners.open)
+        self.connections = Connections(reactor, self.ground, ends, tls_client)
+        self.resolver = SIPResolver(
+            reactor, settings.resolving, client=means.dns, versions=ends.versions, entropy=entropy
+        )
+        resolver: Resolver = self.resolver if means.resolver is None else means.resolver
         self.sender = Sender(
             self.layer,
             self.connections,
             entropy,
             large=settings.limits.udp_request,
             most=settings.transactions.max_client_transactions,
+            failed=resolver.failed if isinstance(resolver, HearsOfFailures) else None,
         )
         self.application = Application(
             domains=domains,
             location=self.plugged.location,
             removals=self.registrar.removals,
-            client=UserAgentClient(self.sender, means.resolver, self.seam, events),
+            client=UserAgentClient(self.sender, resolver, self.seam, events),
             seam=self.seam,
             wall_clock=wall_clock,
             entropy=entropy,
@@ -284,6 +293,7 @@ class Running:
         self.application.stop()
         self.connections.close()
         self.seam.stop()  # 503 to whom nobody has answered
+        self.resolver.close()
         self.layer.stop()
 
     def close_plug_ins(self) -> Deferred[Any]:

@@ -29,7 +29,7 @@ from sipframe.events import Events
 from sipframe.message import Response
 from sipframe.plugged import Given
 from sipframe.running import RELOADED, Means, Running
-from sipframe.transport import HostResolver, Listening, TransportCounters
+from sipframe.transport import DNSClient, Listening, TransportCounters
 from sipframe.uac import RequestFailed, Resolver
 from sipframe.uas import UserAgentServerCounters
 from sipframe.verdicts import Address, Binding, Unavailable
@@ -48,8 +48,9 @@ class SIPService(Service):
     ``authenticator`` (IAuthenticator) stands for all of authentication; ``credentials`` (ICredentialSource) only tells
     secrets to the stock Digest authenticator; without either, the accounts in the state directory do. ``location``
     (ILocationStore) stands in for the store that the settings name; it is neither started nor closed here. ``policies``
-    are asked in their order. ``resolver`` finds where requests of ours go (:class:`sipframe.uac.Resolver`); without it
-    that is what the reactor makes of a host name. ``wall_clock`` gives seconds since 1970, ``entropy`` random octets.
+    are asked in their order. ``resolver`` finds where requests of ours go (:class:`sipframe.uac.Resolver`) in the place
+    of RFC 3263; ``dns`` (:class:`sipframe.transport.DNSClient`) is asked in the place of the system's name servers, and
+    neither is closed here. ``wall_clock`` gives seconds since 1970, ``entropy`` random octets.
     Raises StartError when a plug-in is not what it should be.
     """
 
@@ -66,6 +67,7 @@ class SIPService(Service):
         location: object | None = None,
         policies: Sequence[object] = (),
         resolver: Resolver | None = None,
+        dns: DNSClient | None = None,
         wall_clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -84,7 +86,8 @@ class SIPService(Service):
                 location=location,
                 policies=tuple(policies),
             ).verified(),
-            resolver=HostResolver(reactor) if resolver is None else resolver,
+            resolver=resolver,
+            dns=dns,
             events=self.events,
             decisions=self.decisions,
             counters=self.counters,

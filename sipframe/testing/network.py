@@ -61,7 +61,10 @@ class Network:
         self.wire = Wire() if wire is None else wire
         """What went over it."""
         self.hosts: dict[str, str] = {}
-        """Names and their addresses, for what looks names up by the reactor."""
+        """Names and their addresses."""
+        self.records: dict[str, list[Any]] = {}
+        """Other DNS records by their names, in lower case, for where requests of the server go (RFC 3263):
+        ``twisted.names.dns.Record_SRV`` and the like."""
         self._random = self.chance("network")
         self._ports: dict[tuple[str, str, int], _Bound] = {}
         self._ephemeral: dict[tuple[str, str], int] = {}

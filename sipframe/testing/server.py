@@ -25,6 +25,7 @@ from sipframe.message import MessageError, Response, SipURI, aor_of, parse_uri
 from sipframe.plugging import Choice
 from sipframe.service import SIPService
 from sipframe.testing.certificates import certificate_for
+from sipframe.testing.names import MemoryNames
 from sipframe.testing.network import Network
 from sipframe.testing.phone import Account, Phone
 from sipframe.testing.phones import Phones
@@ -34,7 +35,7 @@ from sipframe.testing.timeline import Owner, ScheduledCall
 from sipframe.testing.tls import client_context
 from sipframe.testing.users import Users
 from sipframe.testing.wire import Passage
-from sipframe.transport import ListenAddress
+from sipframe.transport import ListenAddress, ResolverSettings
 from sipframe.uac import Resolver
 from sipframe.verdicts import Address, Binding, Snapshot
 from sipframe.wiring import CERTIFICATE_NAME
@@ -61,7 +62,8 @@ class Server:
     Use it in ``with``, or call :meth:`start` and in the end :meth:`close`. ``credentials``, ``authenticator``,
     ``location`` and ``policies`` are what :class:`~sipframe.service.SIPService` takes, or what the command line takes:
     ``"name:key=value"`` chooses a plug-in by name (several, where several may be given). ``users`` are names and
-    passwords, in the place of ``credentials``. Without ``resolver``, names are those of the network's ``hosts``.
+    passwords, in the place of ``credentials``. Without ``resolver``, names are those of the network: ``hosts`` and
+    ``records``.
     ``settings`` are those of :class:`~sipframe.config.Settings` by their names; without ``domains`` it is example.com,
     without ``listen`` UDP, TCP and TLS at their usual ports of 192.0.2.1, without ``state`` a directory that is
     removed at the end.
@@ -99,7 +101,7 @@ class Server:
         """The last lines of the log that are warnings or worse, with their tracebacks."""
         self._beginning = wall_clock
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._given: dict[str, Any] = {"resolver": resolver}
+        self._given: dict[str, Any] = {"resolver": resolver, "dns": MemoryNames(self.network)}
         if users is not None:
             if credentials is not None:
                 raise ValueError("users or credentials, not both")
@@ -112,6 +114,9 @@ class Server:
             self._given["location"] = location
         self._choose_policies(policies, settings)
         settings.setdefault("domains", _DOMAINS)
+        settings.setdefault(
+            "resolving", ResolverSettings(hosts=None)
+        )  # the machine's own names are not the test's
         settings.setdefault(
             "listen", tuple([ListenAddress.parse(f"{one}:interface={host}") for one in _LISTEN])
         )

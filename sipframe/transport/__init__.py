@@ -5,8 +5,8 @@ from sipframe.transport.counters import TransportCounters
 from sipframe.transport.flow import StreamFlow, UDPFlow, response_address
 from sipframe.transport.limits import TransportLimits
 from sipframe.transport.listeners import ListenAddress, Listeners, Listening
+from sipframe.transport.locating import DNSClient, ResolverSettings, SIPResolver
 from sipframe.transport.our_ends import OurEnds
-from sipframe.transport.resolving import HostResolver
 from sipframe.transport.self_signed import SelfSigned, fingerprint_of, self_signed
 from sipframe.transport.sink import Ground, Sink
 from sipframe.transport.stream import StreamFactory, StreamProtocol
@@ -18,12 +18,14 @@ from sipframe.transport.udp import UDPEndpoint
 __all__ = [
     "CertificateFiles",
     "Connections",
+    "DNSClient",
     "Ground",
-    "HostResolver",
     "ListenAddress",
     "Listeners",
     "Listening",
     "OurEnds",
+    "ResolverSettings",
+    "SIPResolver",
     "SelfSigned",
     "Sink",
     "StreamFactory",

@@ -67,6 +67,18 @@ class OurEnds:
                     host = one.local.host
         return OurEnd(flow.transport, host, port)
 
+    def versions(self, transport: str) -> frozenset[int]:
+        """The IP versions that a request can leave by. UDP needs a socket of ours; a connection needs none, but where
+        we listen to nobody we are not at home.
+        """
+        return frozenset(
+            [
+                6 if ":" in one.local.host else 4
+                for one in self._listening
+                if one.transport == "UDP" or transport != "UDP"
+            ]
+        )
+
     def _of(self, transport: str, peer: str) -> list[Listening]:
         version_6 = ":" in peer
         return [
