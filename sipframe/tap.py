@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,18 +23,18 @@ from zope.interface.interface import InterfaceClass
 
 from sipframe.arguments import from_text
 from sipframe.cli.state import default_state_directory
-from sipframe.config import DEFAULT_DOMAIN, LOOPBACK_ALIASES, Settings
+from sipframe.config import CHOICES, DEFAULT_DOMAIN, LOOPBACK_ALIASES, Settings
 from sipframe.config_file import ConfigurationError, read_configuration
+from sipframe.domains import Domains
 from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
 from sipframe.plugging import KINDS, Choice, check
 from sipframe.transport import CertificateFiles, ListenAddress
+from sipframe.wiring import StartError, certificates_out_of_date, tls_identity
 
 __all__ = ["Options", "makeService"]
 
 _STATE = "$XDG_STATE_HOME/sipframe or ~/.local/state/sipframe"
 _TERMS = ("default-expires", "min-expires", "max-expires", "max-contacts")
-_PLUG_INS = {ICredentialSource: "credentials", IAuthenticator: "authenticators", IPolicy: "policies"}
-"""What is repeated on the command line: the setting of each kind."""
 
 
 class Options(usage.Options):
@@ -87,6 +88,11 @@ class Options(usage.Options):
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             sys.exit(f"sipregistrar: {error}")
+
+    def parseArgs(self, *arguments: str) -> None:
+        """There are only options."""
+        if arguments:
+            raise usage.UsageError(f"{arguments[0]!r} is no option; --help lists them")
 
     def opt_listen(self, text: str) -> None:
         """TRANSPORT:PORT[:interface=ADDRESS], TRANSPORT being udp, tcp or tls. Repeatable."""
@@ -155,9 +161,16 @@ class Options(usage.Options):
             if self["check-config"]:
                 sys.exit("\n".join([f"{error.file}: {mistake}" for mistake in error.mistakes]))
             raise usage.UsageError(str(error)) from None
+        except _Mistakes as error:
+            if self["check-config"]:
+                sys.exit("\n".join([f"sipregistrar: {mistake}" for mistake in error.mistakes]))
+            raise usage.UsageError(str(error)) from None
         except ValueError as error:
             raise usage.UsageError(" ".join(str(error).split())) from None
         if self["check-config"]:
+            flaws = list(_flaws(self.settings))
+            if flaws:
+                sys.exit("\n".join([f"sipregistrar: {flaw}" for flaw in flaws]))
             _say_and_end(["sipregistrar: nothing is wrong with it"])
 
     def read(self) -> Settings:
@@ -168,7 +181,9 @@ class Options(usage.Options):
             settings = read_configuration(Path(self["config"]), state)
         given = self._given(settings)
         settings = attrs.evolve(settings, **given)
-        _check_files(settings)
+        mistakes = list(_mistakes(settings))
+        if mistakes:
+            raise _Mistakes(mistakes)
         return settings
 
     def _given(self, settings: Settings) -> dict[str, Any]:
@@ -210,26 +225,25 @@ class Options(usage.Options):
     def _plug_ins(self, settings: Settings) -> dict[str, Any]:
         given: dict[str, Any] = {
             name: tuple(self.choices[interface])
-            for interface, name in _PLUG_INS.items()
+            for name, interface in CHOICES.items()
             if interface in self.choices
         }
         if self["location"] is not None:
             given["location"] = _checked("location", Choice.parse, self["location"])
         if self["digest"] is not None:
             authenticators = given.get("authenticators", settings.authenticators)
+            if not any(choice.name == "digest" for choice in authenticators):
+                raise ValueError("--digest: there is no digest among --auth")
             given["authenticators"] = tuple(
                 [_with_digest(choice, self["digest"]) for choice in authenticators]
             )
-        chosen = [
-            (interface, choice) for interface, name in _PLUG_INS.items() for choice in given.get(name, ())
-        ]
-        if "location" in given:
-            chosen.append((ILocationStore, given["location"]))
-        for interface, choice in chosen:
-            try:
-                check(interface, choice, settings.base)
-            except ValueError as error:
-                raise ValueError(f"--{KINDS[interface].option} {error}") from None
+        for name, interface in CHOICES.items():
+            chosen = given.get(name, ())
+            for choice in chosen if isinstance(chosen, tuple) else (chosen,):
+                try:
+                    check(interface, choice, settings.base)
+                except ValueError as error:
+                    raise ValueError(f"--{KINDS[interface].option} {error}") from None
         return given
 
     def _number(self, name: str, kind: type) -> Any:
@@ -259,13 +273,38 @@ def _with_digest(choice: Choice, text: str) -> Choice:
     return Choice(choice.name, {**choice.arguments, "algorithms": text})
 
 
-def _check_files(settings: Settings) -> None:
-    named = [("client-ca", settings.client_ca)] if settings.client_ca is not None else []
+class _Mistakes(ValueError):
+    """What does not fit together in settings, whether the command line says it or a file: a line each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+def _mistakes(settings: Settings) -> Iterator[str]:
+    try:
+        Domains(settings.domains, settings.aliases)
+    except ValueError as error:
+        yield str(error)
+    named = [("--client-ca", settings.client_ca), ("peer-ca", settings.peer_ca)]
     for files in settings.certificates:
-        named += [("certificate", files.certificate), ("private-key", files.private_key)]
+        named += [("--certificate", files.certificate), ("--private-key", files.private_key)]
     for option, path in named:
-        if not path.exists():
-            raise ValueError(f"--{option} {path}: no such file")
+        if path is not None and not path.exists():
+            yield f"{option} {path}: no such file"
+
+
+def _flaws(settings: Settings) -> Iterator[str]:
+    """What is wrong with the content of files that a start reads."""
+    if not settings.certificates:
+        return
+    now = time.time()
+    try:
+        tls_identity(settings, now)
+    except StartError as error:
+        yield str(error)
+        return
+    yield from certificates_out_of_date(settings.certificates, now)
 
 
 def _list_and_end(interface: InterfaceClass) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from sipframe.config import DEFAULT_LISTEN, LOOPBACK_ALIASES, Settings
 from sipframe.plugging import Choice
 from sipframe.tap import Options
-from sipframe.transport import CertificateFiles, ListenAddress
+from sipframe.transport import CertificateFiles, ListenAddress, self_signed
 from sipframe.verdicts import Terms
 from tests.process import EVERY_TRANSPORT, run, twistd
 
@@ -135,6 +136,7 @@ def test_loopback_addresses_name_the_default_domain_only() -> None:
         ("--digest ROT13", "algorithms"),
         ("--digest MD5,MD5", "twice"),
         ("--digest=", "algorithms"),
+        ("--digest strict --auth trusted:networks=192.0.2.0/24", "--digest: there is no digest among --auth"),
         ("--log-level loud", "info, debug"),
         ("--domain=", "domains"),
         ("--domain bob@example.com", "domains: 'bob@example.com'"),
@@ -143,17 +145,54 @@ def test_loopback_addresses_name_the_default_domain_only() -> None:
         ("--alias example.com", "HOST=DOMAIN"),
         ("--alias =example.com", "HOST=DOMAIN"),
         ("--alias a;b=localhost", "aliases: 'a;b'"),
+        ("--alias a=b", "the alias 'a' names 'b', which is no domain that is served"),
         ("--realm=", "realm"),
         ("--realm=a\r\nb", "realm"),
         ("--realm=a\udcff", "realm"),
         ("--state=", "--state"),
         ("--port 5060", "--port"),
         ("--realm", "--realm"),
-        ("5060", "arguments"),
+        ("5060", "'5060' is no option"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: str, about: str) -> None:
     assert about in refusal(*arguments.split(" "))
+
+
+def test_checking_tells_all_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "file.toml").write_text(
+        "client-ca = 'no.ca'\npeer-ca = 'no.peers'\n"
+        "certificates = [{certificate = 'no.pem', private-key = 'no.key'}]\n[aliases]\na = 'b'\n"
+    )
+    with pytest.raises(SystemExit) as caught:
+        settings("--config", str(tmp_path / "file.toml"), "--check-config")
+    lines = str(caught.value.code).splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("sipregistrar: ") for line in lines)
+    assert lines[0].endswith("the alias 'a' names 'b', which is no domain that is served")
+    assert [line.partition(": ")[2].partition(" ")[0] for line in lines[1:]] == [
+        "--client-ca",
+        "peer-ca",
+        "--certificate",
+        "--private-key",
+    ]
+
+
+def test_checking_looks_into_certificates(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    good, other, old = (tmp_path / name for name in ("good", "other", "old"))
+    for path, made in ((good, now), (other, now), (old, now - timedelta(days=20))):
+        self_signed(path.with_suffix(".pem"), path.with_suffix(".key"), ["example.com"], made, days=10)
+
+    def check(certificate: Path, key: Path) -> object:
+        with pytest.raises(SystemExit) as caught:
+            settings("--certificate", str(certificate), "--private-key", str(key), "--check-config")
+        return caught.value.code
+
+    assert check(good.with_suffix(".pem"), good.with_suffix(".key")) == 0
+    assert "the private key is not that" in str(check(good.with_suffix(".pem"), other.with_suffix(".key")))
+    assert "no usable PEM" in str(check(good.with_suffix(".key"), good.with_suffix(".pem")))
+    assert "old.pem: it was good until " in str(check(old.with_suffix(".pem"), old.with_suffix(".key")))
 
 
 def test_a_process_ends_with_it(tmp_path: Path) -> None:
@@ -174,5 +213,5 @@ def test_a_daemon_says_why_it_cannot_start(tmp_path: Path) -> None:
     assert done.returncode == 1
     # twistd cuts it after 100 characters; the log has it all.
     assert "StartError: --state /" in done.stderr
-    assert f"--state {tmp_path / 'file'}: File exists" in (tmp_path / "log").read_text()
+    assert f"--state {tmp_path / 'file'}: it is a file" in (tmp_path / "log").read_text()
     assert not (tmp_path / "pid").exists()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 from zope.interface import classImplements, implementer
 
 from sipframe import wiring
@@ -13,6 +15,7 @@ from sipframe.config import Settings
 from sipframe.interfaces import ICredentialSource, ILocationStore, IPolicy
 from sipframe.location import MemoryStore
 from sipframe.policy import BasePolicy
+from sipframe.transport import CertificateFiles, self_signed
 from sipframe.verdicts import Secret
 from sipframe.wiring import StartError
 
@@ -123,6 +126,26 @@ def test_a_state_directory(tmp_path: Path) -> None:
     for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StartError, match="--state"):
             wiring.make_state_directory(wrong)
+
+
+@pytest.mark.parametrize(
+    ("day", "about"),
+    [
+        (-9, "it is good from 2026-03-02 12:00 UTC on"),
+        (5, None),
+        (11, "it was good until 2026-03-13 12:00 UTC; renew it"),
+    ],
+)
+def test_a_certificate_that_is_out_of_date_is_told(day: int, about: str | None, tmp_path: Path) -> None:
+    made = datetime(2026, 3, 3, 12, tzinfo=UTC)  # it is good from the day before
+    files = CertificateFiles(tmp_path / "a.pem", tmp_path / "a.key")
+    self_signed(files.certificate, files.private_key, ["example.com"], made, days=10)
+    settings = Settings(state=tmp_path, certificates=(files,))
+    with capturedLogs() as events:
+        wiring.tls_settings(settings, (made + timedelta(days=day)).timestamp())
+    told = [formatEvent(event) for event in events]
+    assert len(told) == (about is not None)
+    assert about is None or f"{files.certificate}: {about}" in told[0]
 
 
 def test_a_certificate_is_made_once(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from cryptography.x509 import GeneralName
 
-__all__ = ["SelfSigned", "fingerprint_of", "self_signed"]
+__all__ = ["SelfSigned", "fingerprint_of", "self_signed", "validity_of"]
 
 
 class SelfSigned(NamedTuple):
@@ -80,6 +80,14 @@ def fingerprint_of(certificate: Path) -> str:
 
     leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
     return _colons(leaf.fingerprint(hashes.SHA256()))
+
+
+def validity_of(certificate: Path) -> tuple[datetime, datetime]:
+    """From when until when the first certificate in a PEM file is good. Raises ValueError, OSError."""
+    from cryptography import x509
+
+    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return leaf.not_valid_before_utc, leaf.not_valid_after_utc
 
 
 def _colons(digest: bytes) -> str:
