@@ -77,7 +77,9 @@ def _connected(path: Path, patience: float) -> socket.socket:
         raise NoServer(f"there is no socket {path}") from None
     except ConnectionRefusedError:
         connection.close()
-        raise NoServer(f"nobody listens at {path} any more") from None
+        raise NoServer(
+            f"nobody listens at {path} any more" if path.is_socket() else f"{path} is no socket"
+        ) from None
     except OSError as error:
         connection.close()
         text = error.strerror or str(error)

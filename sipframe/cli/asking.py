@@ -52,7 +52,8 @@ def answers(arguments: argparse.Namespace, command: str, **fields: object) -> It
         yield from ask(socket_of(arguments), command, fields)
     except NoServer as error:
         raise CommandError(
-            f"no server answers: {visible(str(error))}. Is it running, and is that its --state?", code=2
+            f"no server answers: {visible(str(error))}. Is it running, is that its --state, and has it an --admin?",
+            code=2,
         ) from None
     except (Refused, BrokenOff) as error:
         raise CommandError(visible(str(error)), code=2) from None

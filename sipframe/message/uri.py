@@ -200,12 +200,16 @@ def _headers_agree(a: tuple[tuple[str, str], ...], b: tuple[tuple[str, str], ...
     )
 
 
-def aor_of(uri: SipURI) -> str:
+def aor_of(uri: URI) -> str:
     """The canonical AOR of a URI, the key that bindings are stored by (RFC 3261 10.3 step 5).
+
+    Raises MessageError for a URI of another scheme, which names no AOR.
 
     Parameters, headers, password and port go, escapes are undone, the host is lower-cased. ``sip`` and ``sips`` name
     the same AOR (RFC 5630 3.1): ``sip:user@host``. An unescaped user may hold any character; the last ``@`` divides.
     """
+    if not isinstance(uri, SipURI):
+        raise MessageError("The URI is no SIP or SIPS URI")
     user = "" if uri.user is None else plain(uri.user) + "@"
     host = f"[{_comparable_host(uri.host)}]" if uri.host[0] == "[" else uri.host.lower().rstrip(".")
     return f"sip:{user}{host}"

@@ -139,8 +139,11 @@ class Removals:
 
 
 def at_contact(contact: str) -> Callable[[Binding], bool]:
-    """Whether a binding's contact equals ``contact`` (RFC 3261 10.2.4, 19.1.4). Raises MessageError for no URI."""
-    wanted = parse_uri(contact)
+    """Whether a binding's contact equals ``contact`` (RFC 3261 10.2.4, 19.1.4). Raises ValueError for no URI."""
+    try:
+        wanted = parse_uri(contact)
+    except MessageError:
+        raise ValueError(f"the contact {contact!a} is no URI") from None
 
     def same(binding: Binding) -> bool:
         if binding.contact == contact:

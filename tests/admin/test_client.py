@@ -103,6 +103,12 @@ def test_there_is_no_socket(tmp_path: Path) -> None:
         list(ask(tmp_path / "gone" / "admin.sock", "why"))
 
 
+def test_a_file_that_is_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NoServer, match="file is no socket"):
+        list(ask(tmp_path / "file", "why"))
+
+
 def test_a_socket_that_a_dead_server_left(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left, reachable(path) as (address, _):
         left.bind(address)

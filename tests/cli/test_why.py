@@ -273,7 +273,7 @@ def test_no_server_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert main([command, "--state", str(tmp_path)]) == 2
         assert capsys.readouterr().err == (
             f"sipframe: no server answers: there is no socket {tmp_path}/admin.sock. "
-            "Is it running, and is that its --state?\n"
+            "Is it running, is that its --state, and has it an --admin?\n"
         )
 
 

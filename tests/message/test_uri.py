@@ -212,6 +212,11 @@ def test_the_canonical_aor(text: str, aor: str) -> None:
     assert aor_of(sip(text)) == aor
 
 
+def test_a_uri_of_another_scheme_names_no_aor() -> None:
+    with pytest.raises(MessageError, match="no SIP or SIPS URI"):
+        aor_of(parse_uri("tel:+15550100"))
+
+
 @given(sip_uris())
 def test_a_valid_uri_comes_back(text: str) -> None:
     uri = sip(text)
