@@ -51,12 +51,12 @@ class NameAddr(NamedTuple):
     @property
     def tag(self) -> str | None:
         """The tag of From or To (RFC 3261 19.3)."""
-        return param(self.params, "tag")
+        return param(self.params, "tag") if self.params else None
 
     @property
     def q(self) -> str | None:
         """The q parameter of a Contact as written (RFC 3261 20.10). Raises MessageError when it is no qvalue."""
-        value = param(self.params, "q")
+        value = param(self.params, "q") if self.params else None
         if value is not None and not _QVALUE.fullmatch(value):
             raise MessageError("Malformed q in Contact")
         return value
@@ -64,10 +64,8 @@ class NameAddr(NamedTuple):
     @property
     def expires(self) -> int | None:
         """The expires parameter of a Contact in seconds; a malformed one counts as 3600 (RFC 3261 20.10)."""
-        value = param(self.params, "expires")
-        if value is None:
-            return None
-        return delta_seconds(value)
+        value = param(self.params, "expires") if self.params else None
+        return None if value is None else delta_seconds(value)
 
     def __str__(self) -> str:
         display = quote(self.display) + " " if self.display else ""

@@ -52,6 +52,7 @@ _METHODS = frozenset(
         "PUBLISH",
     )
 )
+_BLANKS: Final = (" ", "\t")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.ASCII | re.IGNORECASE)
 
 
@@ -62,21 +63,45 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
     """
     text = head.decode("utf-8", "surrogateescape")
     lines = text.split("\r\n")
-    breaks = len(lines) - 1
-    defect = ""
-    if text.count("\n") != breaks or text.count("\r") != breaks:
-        defect = STRAY  # RFC 3261 7: lines end in CRLF, and nothing else does
-    elif breaks > limits.lines:
+    stray = ""
+    joined = "".join(lines)
+    if "\n" in joined or "\r" in joined:
+        stray = STRAY  # RFC 3261 7: lines end in CRLF, and nothing else does
+    elif len(lines) > limits.lines + 1:
         raise MessageError("Too many header fields", 513)
     start = lines.pop(0)
-    folded = "\r\n " in text or "\r\n\t" in text
-    if folded:
-        lines = _join_folded(lines)
     fields: dict[str, list[str]] = {}
+    defect = _take_fields(lines, fields, stray)
+    if defect is None:
+        lines = _join_folded(lines)
+        fields.clear()
+        defect = _take_fields(lines, fields, stray, folded=True)
+        assert defect is not None
+    if defect is STRAY:
+        fields = _unbroken(fields)
+    try:
+        message = _start(start, lines, fields)
+    except MessageError as error:
+        # What is wrong with the fields comes first: whether the message can be framed depends on it.
+        raise MessageError(defect, 400, error.partial) if defect else error from None
+    if defect:
+        raise MessageError(defect, 400, message)
+    return message
+
+
+def _take_fields(
+    lines: list[str], fields: dict[str, list[str]], defect: str, folded: bool = False
+) -> str | None:
+    """Read header field lines into ``fields``; the result is what is wrong with them, or ``defect``.
+
+    None: a line is folded, and they are to be read again with ``folded`` when it is joined.
+    """
     for line in lines:
         name, colon, value = line.partition(":")
         key = usual_spelling(name)
         if key is None or not colon:
+            if not folded and line[:1] in _BLANKS:
+                return None
             if not colon:
                 defect = STRAY if defect is STRAY else NO_COLON
                 continue
@@ -95,16 +120,7 @@ def read_head(head: bytes | bytearray, limits: Limits = DEFAULT_LIMITS) -> Reque
             fields[key].append(value)
         else:
             fields[key] = [value]
-    if defect is STRAY:
-        fields = _unbroken(fields)
-    try:
-        message = _start(start, lines, fields)
-    except MessageError as error:
-        # What is wrong with the fields comes first: whether the message can be framed depends on it.
-        raise MessageError(defect, 400, error.partial) if defect else error from None
-    if defect:
-        raise MessageError(defect, 400, message)
-    return message
+    return defect
 
 
 def _unbroken(fields: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -119,7 +135,7 @@ def _unbroken(fields: dict[str, list[str]]) -> dict[str, list[str]]:
 def _join_folded(lines: list[str]) -> list[str]:
     joined: list[list[str]] = []
     for line in lines:
-        if line[:1] in (" ", "\t") and joined:
+        if line[:1] in _BLANKS and joined:
             joined[-1].append(line)
         else:
             joined.append([line])
