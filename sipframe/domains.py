@@ -45,6 +45,11 @@ class Domains:
             return aor_of(uri)
         return aor_of(uri._replace(host=f"[{domain}]" if ":" in domain else domain))
 
+    def aor_named(self, user: str, domain: str) -> str:
+        """The canonical AOR of ``user``, a plain text, in ``domain``, which is taken as it is: no alias is followed."""
+        host = _plain(domain)
+        return f"sip:{user}@[{host}]" if ":" in host else f"sip:{user}@{host}"
+
     def aor_asked(self, uri: SipURI, to: SipURI) -> str:
         """The AOR that a REGISTER is about: the one in To, canonical.
 

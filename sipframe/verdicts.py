@@ -101,6 +101,8 @@ class Admitted(NamedTuple):
 class Secret(NamedTuple):
     """What a credential source knows of one user: HA1 in lower-case hex (RFC 7616 3.4.2), or a password.
 
+    An empty one is as good as none: nobody gets in with it.
+
     ``owner`` is the canonical AOR that the account stands for; None leaves it to the realm: a name without
     ``@`` then owns its AOR in the domain that is the realm, or in each domain that is served when all have one realm.
     """

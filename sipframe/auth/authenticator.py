@@ -260,14 +260,14 @@ class DigestAuthenticator:
         password: str | None
         if isinstance(secret, Secret):
             ha1, password, owner = secret
-            if ha1 is not None:
+            if ha1:
                 self._source_has_passwords = False
                 return True, owner, ha1
         elif secret is None or isinstance(secret, str):
             password = secret
         else:
             raise TypeError(f"ICredentialSource.secret gave {type(secret).__name__}")
-        if password is not None:
+        if password:  # an empty one is none: it would let in everybody
             self._source_has_passwords = True
             return True, owner, digest.ha1(algorithm, username, realm, password)
         if self._source_has_passwords:
@@ -278,12 +278,15 @@ class DigestAuthenticator:
         if owner is not None:
             return Identity(username, realm, frozenset((owner,)))
         # A realm that is a domain knows its own users: the same name in another one may be somebody else.
-        domains = self._domains if self._one_realm else (realm,)
+        named, served = self._served.aor_named, self._served.names
+        domains = served if self._one_realm else (self._served.domain_of(realm) or realm,)
         name, at, domain = username.rpartition("@")
-        if at:
-            aors = [f"sip:{name}@{domain.lower()}"] if self._one_realm or domain.lower() == realm else []
+        if not at:
+            aors = [named(username, one) for one in domains]
+        elif self._one_realm or self._served.domain_of(domain) in domains:
+            aors = [named(name, domain)]
         else:
-            aors = [f"sip:{username}@{domain}" for domain in domains]
+            aors = []
         return Identity(username, realm, frozenset(aors))
 
 

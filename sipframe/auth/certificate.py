@@ -121,7 +121,7 @@ class CertificateAuthenticator:
     def _aor_of_mailbox(self, mailbox: str) -> str | None:
         local, _, host = mailbox.rpartition("@")
         domain = self._domains.domain_of(host)
-        return None if not local or domain is None else f"sip:{local}@{domain}"
+        return None if not local or domain is None else self._domains.aor_named(local, domain)
 
 
 def certificate(

@@ -55,3 +55,20 @@ def test_a_user_is_asked_in_the_realm_of_the_domain_that_is_meant(domain: str, t
         _ = phone.register()
         _ = server.expect(phone, 200)
         assert server.bindings(f"sip:alice@{domain}")
+
+
+@pytest.mark.parametrize("realm", [None, "everybody"])
+@pytest.mark.parametrize(
+    ("domain", "aor"),
+    [
+        ("Example.COM.", "sip:alice@example.com"),
+        ("2001:db8::1", "sip:alice@[2001:db8::1]"),
+        ("[2001:db8::1]", "sip:alice@[2001:db8::1]"),
+    ],
+)
+def test_however_a_domain_is_written(domain: str, aor: str, realm: str | None) -> None:
+    with Server(users={"alice": "secret"}, domains=(domain,), realm=realm) as server:
+        phone = server.phone(aor, password="secret")
+        _ = phone.register()
+        _ = server.expect(phone, 200)
+        assert server.bindings(aor)

@@ -187,9 +187,9 @@ class BearerAuthenticator:
             return [] if aor is None else [aor]
         user, at, host = name.rpartition("@")
         if not at:
-            return [f"sip:{name}@{domain}" for domain in self._domains.names]
+            return [self._domains.aor_named(name, domain) for domain in self._domains.names]
         found = self._domains.domain_of(host)
-        return [] if found is None or not user else [f"sip:{user}@{found}"]
+        return [] if found is None or not user else [self._domains.aor_named(user, found)]
 
     def _again(self, error: InvalidToken) -> Challenge:
         return Challenge((f'{self._challenge}, error="{error.error}"',), f"bearer token: {error}")
