@@ -23,8 +23,9 @@ def records_of(text: str, default_ttl: int = 300) -> list[tuple[str, int, Any]]:
         kind, *data = words
         if kind == "NAPTR":
             order, preference, flags, service, regexp, replacement = [one.strip('"') for one in data]
+            target = b"" if replacement == "." else replacement.encode()
             record: Any = dns.Record_NAPTR(
-                order, preference, flags.encode(), service.encode(), regexp.encode(), replacement, ttl
+                order, preference, flags.encode(), service.encode(), regexp.encode(), target, ttl
             )
         elif kind == "SOA":
             record = dns.Record_SOA(b"ns", b"root", 1, 1, 1, 1, int(data[0]), ttl)

@@ -162,8 +162,7 @@ class _Lent:
     def take_back(self) -> None:
         """End all of it."""
         for connector in tuple(self._connectors):
-            if connector.state != "disconnected":
-                connector.disconnect()
+            connector.disconnect()
         for call in tuple(self._calls):
             if call.active():
                 call.cancel()

@@ -21,7 +21,14 @@ from twisted.python.failure import Failure
 from sipframe.transport.locating.cache import AnswerCache
 from sipframe.transport.locating.hosts import HostsFile
 from sipframe.transport.locating.name_servers import DNSClient
-from sipframe.transport.locating.records import Answer, Question, Reading, read_answer, ttl_of_nothing
+from sipframe.transport.locating.records import (
+    LONGEST_NAME,
+    Answer,
+    Question,
+    Reading,
+    read_answer,
+    ttl_of_nothing,
+)
 from sipframe.transport.locating.settings import ResolverSettings
 
 __all__ = ["Names"]
@@ -67,6 +74,8 @@ class Names:
             found = self._hosts.addresses(question.name)
             if found:
                 return Answer(tuple([one for one in found if (":" in one) == (question.kind == "AAAA")]))
+        if len(question.name) > LONGEST_NAME:
+            return Answer()  # what a long domain and a prefix make is no name
         return self._cache.get(question)
 
     def ask(self, question: Question) -> Deferred[Answer]:

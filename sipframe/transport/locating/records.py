@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, Literal, NamedTuple
 
-__all__ = ["NAPTR", "SRV", "Answer", "Question", "Reading", "canonical", "read_answer", "ttl_of_nothing"]
+__all__ = [
+    "LONGEST_NAME",
+    "NAPTR",
+    "SRV",
+    "Answer",
+    "Question",
+    "Reading",
+    "canonical",
+    "read_answer",
+    "ttl_of_nothing",
+]
 
 Kind = Literal["NAPTR", "SRV", "A", "AAAA"]
 
@@ -18,7 +28,8 @@ _CNAME: Final = 5
 _SOA: Final = 6
 _TYPES: Final = {"A": 1, "AAAA": 28, "SRV": 33, "NAPTR": 35}
 _IN: Final = 1
-_LONGEST_NAME: Final = 253
+LONGEST_NAME: Final = 253
+"""Octets of a domain name in text (RFC 1035 2.3.4)."""
 _LONGEST_LABEL: Final = 63
 
 
@@ -75,7 +86,7 @@ def canonical(name: str | bytes) -> str | None:
         except UnicodeDecodeError:
             return None
     name = name.lower().removesuffix(".")
-    if len(name) > _LONGEST_NAME or not name.isascii() or not name.isprintable():
+    if len(name) > LONGEST_NAME or not name.isascii() or not name.isprintable():
         return None
     if name and not all(0 < len(label) <= _LONGEST_LABEL for label in name.split(".")):
         return None
