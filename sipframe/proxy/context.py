@@ -269,10 +269,6 @@ class ResponseContext:
     def _close(self, actions: list[Action]) -> None:
         """Begin nothing new, and cancel what is pending (RFC 3261 16.7 step 10)."""
         self.closing = True
-        self._targets.clear()
-        self._begun.clear()
-        if not self._pending:
-            return
         for branch, one in enumerate(self._branches):
             if one.state == _WAITING:
                 self._end(branch, one, actions)

@@ -110,7 +110,3 @@ class TargetSet:
     def next_group(self) -> list[Target]:
         """Take out the group whose turn it is; empty when none waits."""
         return self._groups.popleft() if self._groups else []
-
-    def clear(self) -> None:
-        """No target waits any more."""
-        self._groups.clear()

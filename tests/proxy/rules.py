@@ -293,6 +293,9 @@ def groups_are_tried_one_after_the_other(history: History) -> None:
         if any(isinstance(one, Forward) for one in actions):
             running = [one.target.q for branch, one in now.forwards().items() if branch not in now.ended()]
             assert len(set(running)) == 1
+    if len([moment for moment in history.moments if moment.event.name == "targets"]) == 1:
+        qs = [one.target.q for one in history.actions() if isinstance(one, Forward)]
+        assert qs == sorted(qs, reverse=True)
 
 
 def breadth_is_never_exceeded(history: History) -> None:
