@@ -133,6 +133,7 @@ class Running:
         tls_client = wiring.tls_client(settings)
         self.plugged = self._plugged(settings, None)
         self._retired: list[tuple[IDelayedCall, Callable[[], None]]] = []
+        self._closing: set[Deferred[Any]] = set()
         self.admin: AdminServer | None = None
         self.uas = UserAgentServer(
             serves=domains.serves,
@@ -273,12 +274,17 @@ class Running:
         self._retired = [(call, close) for call, close in self._retired if call.active()]
 
         def close() -> None:
-            _ = before.close(plugged)
+            closing = before.close(plugged)
+            self._closing.add(closing)
+            _ = closing.addBoth(lambda _: self._closing.discard(closing))
 
-        # A request that has just come asks every policy twice and the authenticator, each for as long as it may take.
+        # A request that has just come asks every policy twice and the authenticator, each for as long as it may take;
+        # one from before the last reload may ask what is retired only now.
         asked = 2 * len(before.policies) + 1
-        call = self._means.reactor.callLater(asked * self.settings.plug_ins.deadline, close)
-        self._retired.append((call, close))
+        reactor = self._means.reactor
+        due = reactor.seconds() + asked * self.settings.plug_ins.deadline
+        due = max([due, *[call.getTime() for call, _ in self._retired]])
+        self._retired.append((reactor.callLater(due - reactor.seconds(), close), close))
 
     def stop_admin(self) -> Deferred[None]:
         """Answer no more questions about the server."""
@@ -302,7 +308,7 @@ class Running:
             if call.active():
                 call.cancel()
                 close()
-        return self.plugged.close()
+        return DeferredList([*self._closing, self.plugged.close()])
 
     def abandon(self) -> Deferred[Any]:
         """Close everything at once; fires when it is."""

@@ -56,3 +56,28 @@ def test_what_is_retired_is_closed_after_its_last_request(monkeypatch: pytest.Mo
         assert waiting.wait().status == 200
         assert [one.heard[-3:] for one in made[:2]] == [["admit", "registration", "closed"]] * 2
         assert made[2].heard == []
+
+
+@implementer(ICloseable)
+class Lasting(BasePolicy):
+    """Takes its time to close."""
+
+    told: list[str]
+
+    def __init__(self, *, surroundings: Surroundings) -> None:
+        self._reactor = surroundings.reactor
+
+    def close(self) -> object:
+        self.told.append("closing")
+        return deferLater(self._reactor, 0.2, self.told.append, "closed")
+
+
+@pytest.mark.parametrize("seconds", [0, 15.1], ids=["to be closed", "being closed"])
+def test_a_stop_waits_for_what_is_retired(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Lasting, "told", told, raising=False)
+    with Server(policies=(f"{__name__}.Lasting",)) as server:
+        assert server.service.reload(attrs.evolve(server.settings, policies=())) == ()
+        server.advance(seconds)
+        server.stop()
+        assert told == ["closing", "closed"]
