@@ -143,8 +143,8 @@ class ICloseable(Interface):
 class IComposed(Interface):
     """A plug-in that works by asking others, each of which has a guard of its own; this one has nothing to add.
 
-    It gets a deadline, but no limit to the calls in flight and no circuit breaker: while one of those that it asks is
-    in trouble, requests that do not need that one are answered.
+    It gets a deadline, a tenth later than theirs, but no limit to the calls in flight and no circuit breaker: while one
+    of those that it asks is in trouble, requests that do not need that one are answered.
     """
 
 

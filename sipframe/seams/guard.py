@@ -481,7 +481,9 @@ class Guard:
         finally:
             self._asking = False
         self.next_in_queue()
-        self._wake = self._clock.callLater(queue[0].due - now, self._sweep) if queue else None
+        # Not ``now``: what was expired may have taken its time, and nobody behind it has any more for that.
+        left = max(0.0, queue[0].due - self.seconds()) if queue else 0.0
+        self._wake = self._clock.callLater(left, self._sweep) if queue else None
 
     def _expire(self, question: Question[Any], why: str) -> None:
         if question.answer is None:

@@ -29,5 +29,9 @@ class PluginLimits:
 
     @property
     def composed(self) -> PluginLimits:
-        """The same for a plug-in that asks others which are guarded themselves: their trouble is not its own."""
-        return attrs.evolve(self, in_flight=0, failures=0)
+        """The same for a plug-in that asks others which are guarded themselves: their trouble is not its own.
+
+        It has a tenth more time. Otherwise chance would say which of the two is too late, and the one that hangs would
+        as often as not be cancelled before its own guard has seen that it does.
+        """
+        return attrs.evolve(self, deadline=1.1 * self.deadline, in_flight=0, failures=0)

@@ -41,7 +41,7 @@ class Seam:
         self, clock: IReactorTime, limits: PluginLimits | float, events: Events | None = None
     ) -> None:
         if not isinstance(limits, PluginLimits):
-            limits = PluginLimits(deadline=limits).composed
+            limits = PluginLimits(deadline=limits, in_flight=0, failures=0)
         self.limits = limits
         self.events = Events() if events is None else events
         self.seconds: Callable[[], float] = clock.seconds
