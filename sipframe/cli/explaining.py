@@ -6,7 +6,7 @@ peer may have written goes through :func:`~sipframe.cli.terminal.visible`. Colou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -50,10 +50,26 @@ _OF_VERDICTS: Final = {
 }
 
 
-class Explainer:
-    """``width`` is that of the terminal in cells; None wraps nothing. ``glyphs`` says what can be shown."""
+def local_time(at: float) -> str:
+    """``2026-11-22 20:51:07.412``, in the time zone of this machine."""
+    return datetime.fromtimestamp(at).isoformat(" ", "milliseconds")
 
-    def __init__(self, *, width: int | None, glyphs: Glyphs = UNICODE, colour: bool = False) -> None:
+
+class Explainer:
+    """``width`` is that of the terminal in cells; None wraps nothing. ``glyphs`` says what can be shown.
+
+    ``time`` puts into words when something happened (seconds since 1970).
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int | None,
+        glyphs: Glyphs = UNICODE,
+        colour: bool = False,
+        time: Callable[[float], str] = local_time,
+    ) -> None:
+        self._time = time
         self._width = width
         self._glyphs = glyphs
         self._colour = colour
@@ -64,7 +80,7 @@ class Explainer:
         host = f"[{peer.host}]" if ":" in peer.host else peer.host
         colour = _colour_of(decision)
         head = (
-            (local_time(decision.at), _FAINT),
+            (self._time(decision.at), _FAINT),
             (f"  {self._name(decision.method)} {self._name(decision.aor or decision.uri)}", _BOLD),
             (f"  {self._glyphs.answer}  ", ""),
             (f"{decision.status} {decision.reason}", f"{_BOLD};{colour}"),
@@ -135,11 +151,6 @@ class Explainer:
 
     def _safe(self, text: str) -> str:
         return visible(text, ascii_only=self._glyphs is ASCII)
-
-
-def local_time(at: float) -> str:
-    """``2026-11-22 20:51:07.412``, in the time zone of this machine."""
-    return datetime.fromtimestamp(at).isoformat(" ", "milliseconds")
 
 
 def short_time(seconds: float, micro: str = "µ") -> str:

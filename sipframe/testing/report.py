@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from sipframe.cli import captions
+from sipframe.cli.explaining import Explainer
 from sipframe.cli.ladder import Arrow, Kind, Ladder, Participant
-from sipframe.cli.terminal import visible
 from sipframe.decisions import Decision
 from sipframe.message import Limits, MessageError, Request, Response, parse_message
 from sipframe.testing.wire import Passage
@@ -112,12 +112,7 @@ def _notes(message: Request | Response, verbose: bool) -> tuple[str, ...]:
     return () if verbose else captions.notes(message)
 
 
-def decisions_text(decisions: Sequence[Decision], most: int = 10) -> str:
-    """The last decisions, the newest last: what was asked on the way to each answer, and what it said."""
-    lines: list[str] = []
-    for one in decisions[-most:]:
-        lines.append(f"{one.method} {one.uri} for {one.aor}, CSeq {one.cseq}: {one.status} {one.reason}")
-        for step in one.steps:
-            waited = f" after {step.seconds:.3g} s" if step.seconds else ""
-            lines.append(f"    {step.asked}: {step.verdict}{waited}{step.reason and ', '}{step.reason}")
-    return "\n".join([visible(line) for line in lines])
+def decisions_text(decisions: Sequence[Decision], began: float, most: int = 10) -> str:
+    """The last decisions, the newest last, in the words of ``sipframe why``; times are seconds since ``began``."""
+    explainer = Explainer(width=None, time=lambda at: f"{at - began:.3f} s")
+    return "\n\n".join(["\n".join(explainer.lines(one)) for one in decisions[-most:]])

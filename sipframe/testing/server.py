@@ -392,7 +392,9 @@ class Server:
         decisions = [one for one in self.decisions if not hosts or one.peer.host in hosts]
         parts = [self.ladder(*phones)]
         if decisions:
-            parts.append(f"What the server decided, the newest last:\n\n{decisions_text(decisions)}")
+            parts.append(
+                f"What the server decided, the newest last:\n\n{decisions_text(decisions, self._beginning)}"
+            )
         if self.log:
             parts.append("\n".join(["What the server logged:\n", *list(self.log)[-20:]]))
         return "\n\n".join(parts)

@@ -77,7 +77,7 @@ def test_expectations_that_fail_tell_what_happened() -> None:
         silent = notes(lambda: server.expect(phone, 200))
         assert not exchange.done
     assert "500 Server Internal Error" in told
-    assert "Broken.admit: ZeroDivisionError" in told
+    assert "▶ Broken.admit  ZeroDivisionError" in told
     assert "Traceback" in told
     assert "raise ZeroDivisionError" in told
     assert "lost" in silent
