@@ -29,7 +29,7 @@ from sipframe.domains import Domains
 from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
 from sipframe.plugging import KINDS, Choice, check
 from sipframe.transport import CertificateFiles, ListenAddress
-from sipframe.wiring import StartError, certificates_out_of_date, tls_identity
+from sipframe.wiring import StartError, expired, tls_identity
 
 __all__ = ["Options", "makeService"]
 
@@ -304,7 +304,7 @@ def _flaws(settings: Settings) -> Iterator[str]:
     except StartError as error:
         yield str(error)
         return
-    yield from certificates_out_of_date(settings.certificates, now)
+    yield from expired(settings.certificates, now)
 
 
 def _list_and_end(interface: InterfaceClass) -> None:

@@ -27,11 +27,11 @@ from sipframe.transport import (
     fingerprint_of,
     self_signed,
 )
-from sipframe.transport.self_signed import validity_of
+from sipframe.transport.self_signed import end_of
 
 __all__ = [
     "StartError",
-    "certificates_out_of_date",
+    "expired",
     "make_state_directory",
     "tls_client",
     "tls_identity",
@@ -109,23 +109,21 @@ def tls_settings(settings: Settings, now: float) -> TLSSettings:
             fingerprint=fingerprint,
         )
         certificates = (CertificateFiles(certificate, private_key),)
-    for flaw in certificates_out_of_date(certificates, now):
+    for flaw in expired(certificates, now):
         _log.warn("clients will not believe a certificate: {flaw}", flaw=flaw)
     return TLSSettings(certificates=certificates, client_ca=settings.client_ca)
 
 
-def certificates_out_of_date(certificates: Iterable[CertificateFiles], now: float) -> Iterator[str]:
-    """One line for each certificate that is not good yet or no more; one that cannot be read is none of ours."""
+def expired(certificates: Iterable[CertificateFiles], now: float) -> Iterator[str]:
+    """One line for each certificate that is not good any more; one that cannot be read is none of ours."""
     moment = datetime.fromtimestamp(now, UTC)
     for files in certificates:
         try:
-            begins, ends = validity_of(files.certificate)
+            ends = end_of(files.certificate)
         except (OSError, ValueError):
             continue
         if moment > ends:
             yield f"{files.certificate}: it was good until {ends:%Y-%m-%d %H:%M} UTC; renew it"
-        elif moment < begins:
-            yield f"{files.certificate}: it is good from {begins:%Y-%m-%d %H:%M} UTC on; is the clock right?"
 
 
 def tls_identity(settings: Settings, now: float) -> TLSIdentity:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from cryptography.x509 import GeneralName
 
-__all__ = ["SelfSigned", "fingerprint_of", "self_signed", "validity_of"]
+__all__ = ["SelfSigned", "end_of", "fingerprint_of", "self_signed"]
 
 
 class SelfSigned(NamedTuple):
@@ -82,12 +82,11 @@ def fingerprint_of(certificate: Path) -> str:
     return _colons(leaf.fingerprint(hashes.SHA256()))
 
 
-def validity_of(certificate: Path) -> tuple[datetime, datetime]:
-    """From when until when the first certificate in a PEM file is good. Raises ValueError, OSError."""
+def end_of(certificate: Path) -> datetime:
+    """Until when the first certificate in a PEM file is good. Raises ValueError, OSError."""
     from cryptography import x509
 
-    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
-    return leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
 
 
 def _colons(digest: bytes) -> str:
