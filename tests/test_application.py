@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThread
 from sipframe.changes import Change
 from sipframe.events import Event
 from sipframe.location import MemoryStore
-from sipframe.message import Keepalive, Request, Response, SipURI, parse_message, response_bytes, uri
+from sipframe.message import Keepalive, Request, Response, SipURI, name_addr, parse_message, response_bytes, uri
 from sipframe.policy import BasePolicy
 from sipframe.roads import Hop
 from sipframe.service import SIPService
@@ -464,9 +464,10 @@ class Leaks(ApplicationTestCase):
         service = self.serving(start=False, transactions=FAST, terms=Terms(drop_when_flow_lost=True))
 
         def of_ours() -> tuple[int, int, int]:
-            # What is kept on purpose, and bounded: why the last answers were given, and the last URIs that were read.
+            # What is kept on purpose, and bounded: why the last answers were given, and the last values that were read.
             service.decisions._kept.clear()
             uri._remembered.cache_clear()
+            name_addr._remembered.cache_clear()
             gc.collect()
             ours = sum(str(type(one).__module__).startswith("sipframe.") for one in gc.get_objects())
             return ours, len(os.listdir("/proc/self/fd")), len(clock.getDelayedCalls())

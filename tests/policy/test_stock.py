@@ -213,7 +213,7 @@ def test_policies_go_on_through_a_reload_and_end_with_the_server(tmp_path: Path)
         (["terms:max-contacts=many"], "max-contacts: 'many' is not a whole number"),
         (["terms:when-full=explode"], "when-full: 'explode' is not refuse or replace-oldest"),
         (["rate-limit:most=0"], "most: must be 1 or more"),
-        (["back-off:longest-delay=1"], "longest_delay: 1.0 is less than first_delay"),
+        (["back-off:longest-delay=1"], "longest-delay: 1.0 is less than first-delay"),
         (["back-off:file=/missing/bans"], "/missing/bans: cannot be written"),
         (["shadow:policy=nobody"], "there is no policy 'nobody'"),
         (["shadow"], "the argument policy is missing"),
