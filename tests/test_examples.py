@@ -18,6 +18,7 @@ from urllib.request import HTTPDigestAuthHandler, HTTPPasswordMgr, OpenerDirecto
 import pytest
 
 from sipframe.message import Request, parse_message
+from sipframe.testing.certificates import certificate_for
 from tests.client import Client
 from tests.process import PATIENCE, ServerProcess, add_user, run, sipframe, twistd
 from tests.tree import ROOT
@@ -290,8 +291,9 @@ class TestTOML:
         text, count = re.subn(r"^#(?=[a-z\[])", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert count > 10
         file.write_text(text)
-        for name in ("chain.pem", "key.pem"):
-            (here / name).touch()
+        made = certificate_for(("example.com",), here)
+        shutil.copy(made.certificate, here / "chain.pem")
+        shutil.copy(made.private_key, here / "key.pem")
         self.checked(file)
 
     def test_it_serves(self, here: Path) -> None:
