@@ -20,7 +20,16 @@ from twisted.internet.threads import deferToThread
 from sipframe.changes import Change
 from sipframe.events import Event
 from sipframe.location import MemoryStore
-from sipframe.message import Keepalive, Request, Response, SipURI, name_addr, parse_message, response_bytes, uri
+from sipframe.message import (
+    Keepalive,
+    Request,
+    Response,
+    SipURI,
+    name_addr,
+    parse_message,
+    response_bytes,
+    uri,
+)
 from sipframe.policy import BasePolicy
 from sipframe.roads import Hop
 from sipframe.service import SIPService
