@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import pytest
 import trustme
+from twisted.internet.task import Clock
 
-from sipframe.process import notify
+from sipframe.config import Settings
+from sipframe.plugging import Choice
+from sipframe.process import ServedProcess, notify
 from sipframe.tap import Options
 from sipframe.verdicts import Terms
 from tests.client import Client, Gone, contacts
@@ -34,6 +38,19 @@ def state(tmp_path: Path) -> Path:
 def with_bob(state: Path) -> Path:
     add_user(state, "bob@localhost", "zanzibar")
     return state
+
+
+def test_no_long_pauses(tmp_path: Path) -> None:
+    settings = Settings(domains=("localhost",), state=tmp_path, location=Choice("memory"))
+    before = gc.get_threshold()
+    frozen = gc.get_freeze_count()
+    try:
+        ServedProcess(settings, reactor=Clock()).ready()
+        assert gc.get_threshold() != before
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 # Serving.
