@@ -210,7 +210,7 @@ class Registrar:
             found.rule(_STEP_1, "Rejected", "the Request-URI names no domain that is served")
             self._refuse(transaction, request, Rejected(404, "Domain not served here"), proven=False)
             return
-        registration = registration_of(request, flow_text(flow), self._most_asked)
+        registration = registration_of(request, None, self._most_asked)
         aor = self._domains.aor_asked(uri, to)
         transaction.work = attempt = _Attempt(self, transaction, steps, aor, registration, self._terms)
         self._authenticate.ask((request, flow), attempt, self._authenticated, self._failed)
@@ -227,6 +227,7 @@ class Registrar:
                 attempt.fields = field_lines(verdict.fields)
             attempt.note(name, "Accepted", identity.name, self._seconds())
             attempt.identity = identity
+            attempt.registration = attempt.registration.came_by(flow_text(attempt.flow))
             if not attempt.aor:
                 why = "To names no user of the domain in the Request-URI"
                 self._refuse_by(attempt, _STEP_5, why, Rejected(404, "AOR not served here"))

@@ -21,6 +21,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 3261 25.1: no quoted s
 _NOT_KEPT_AS_TEXT = frozenset(("expires", "q"))
 
 
+_new = tuple.__new__  # what a NamedTuple does, without the detour
+
+
 class Registration(NamedTuple):
     """What one REGISTER asks for."""
 
@@ -35,6 +38,10 @@ class Registration(NamedTuple):
     """Whether the answer repeats the path (RFC 3327 5.3)."""
     user_agent: str | None
     flow: str | None
+
+    def came_by(self, flow: str) -> Registration:
+        """The same, with the text of the flow that the REGISTER came by."""
+        return _new(Registration, (*self[:-1], flow))
 
 
 class Plan(NamedTuple):
@@ -74,16 +81,11 @@ def registration_of(request: Request, flow: str | None, most_asked: int = 100) -
         if _CONTROL.search("".join(path)):
             raise MessageError("Control character in Path")
         path_wanted = "path" in [tag.lower() for tag in request.supported]
-    return Registration(
-        request.call_id,
-        request.cseq.number,
-        star,
-        contacts,
-        expires,
-        path,
-        path_wanted,
-        request.first("user-agent"),
-        flow,
+    agent = request.first("user-agent")
+    number = request.cseq.number
+    return _new(
+        Registration,
+        (request.call_id, number, star, contacts, expires, path, path_wanted, agent, flow),
     )
 
 
@@ -124,19 +126,22 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
         if not params.isprintable() and _CONTROL.search(params):
             why = f"a control character among the parameters of {_named(uri)}"
             return Refusal(Rejected(400, "Control character in Contact"), "RFC 3261 25.1", why)
-        fresh = Binding(
-            contact.uri_text,
-            now + interval,
-            asked.call_id,
-            asked.cseq,
-            now,
-            q,
-            params,
-            contact.param("+sip.instance") if params else None,
-            _reg_id(contact) if params else None,
-            asked.path,
-            asked.user_agent,
-            asked.flow,
+        fresh = _new(
+            Binding,
+            (
+                contact.uri_text,
+                now + interval,
+                asked.call_id,
+                asked.cseq,
+                now,
+                q,
+                params,
+                contact.param("+sip.instance") if params else None,
+                _reg_id(contact) if params else None,
+                asked.path,
+                asked.user_agent,
+                asked.flow,
+            ),
         )
         changed = True
         if same:

@@ -26,6 +26,8 @@ __all__ = ["SIP_PORT", "SocketAddress", "StreamFlow", "UDPFlow", "response_addre
 SIP_PORT: Final = 5060
 """The port of a sent-by that names none, over UDP (RFC 3261 18.2.2)."""
 
+_new = tuple.__new__  # what a NamedTuple does, without the detour
+
 SocketAddress = tuple[Any, ...]
 """As the socket module has it: host and port, and over IPv6 the flow label and the scope."""
 
@@ -81,7 +83,7 @@ class UDPFlow:
     @property
     def peer(self) -> Address:
         """Where the datagram came from."""
-        return Address(self._source[0], self._source[1])
+        return _new(Address, self._source[:2])
 
     @property
     def alive(self) -> bool:

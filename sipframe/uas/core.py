@@ -138,7 +138,7 @@ class UserAgentServer(TransactionUser):
         self._serves = serves
         self._seam = seam
         self._events = events
-        self._tag_key = tag_key
+        self._tag_hash = blake2b(digest_size=8, key=tag_key)
         self._recorder = Recorder(Decisions(0) if decisions is None else decisions, wall_clock, aor_of)
         self._cores: Mapping[str, Core] = MappingProxyType({})
         self._allow = ""
@@ -460,15 +460,15 @@ class UserAgentServer(TransactionUser):
                 del self._by_flow[serial]
 
     def _response(self, request: Request, peer: Address, status: int, reason: str, fields: str) -> bytes:
-        return response_bytes(request, status, reason, self._tag(request), fields, (peer.host, peer.port))
+        return response_bytes(request, status, reason, self._tag(request), fields, peer)
 
     def _tag(self, request: Request) -> str:
         # RFC 3261 9.2: a CANCEL, which has the same CSeq number and top Via, gets the same tag.
         number = (request.first("cseq") or "").partition(" ")[0]
         identifying = f"{request.reply_via.text}\n{request.first('call-id')}\n{number}"
-        return blake2b(
-            identifying.encode("utf-8", "surrogateescape"), digest_size=8, key=self._tag_key
-        ).hexdigest()
+        tag = self._tag_hash.copy()
+        tag.update(identifying.encode("utf-8", "surrogateescape"))
+        return tag.hexdigest()
 
 
 def _phrase(error: MessageError) -> str:
