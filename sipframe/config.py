@@ -101,6 +101,11 @@ def _log_level(_: object, __: object, value: str) -> None:
         raise ValueError(f"log-level {value!r}: one of info, debug")
 
 
+def _admin(_: object, __: object, value: bool | Path | None) -> None:
+    if isinstance(value, Path) and value.name in ("yes", "no", "true", "false"):
+        raise ValueError(f"admin: {value.name!r} is a path; write true or false, without quotes")
+
+
 def _certificates(files: Iterable[CertificateFiles | tuple[Path, Path]]) -> tuple[CertificateFiles, ...]:
     return tuple([one if isinstance(one, CertificateFiles) else CertificateFiles(*one) for one in files])
 
@@ -157,7 +162,7 @@ class Settings:
     """How often certificate files are looked at for changes."""
     most_waiting: int = attrs.field(default=32, validator=_positive)
     """REGISTERs for one AOR that may wait for the one before them."""
-    admin: bool | Path | None = None
+    admin: bool | Path | None = attrs.field(default=None, validator=_admin)
     """The socket that ``sipframe why`` asks by: True is ``admin.sock`` in ``state``, a path is there, False is none.
     None is False in an embedded server, and True in one that has the process to itself."""
     decisions_kept: int = attrs.field(default=1000, validator=attrs.validators.ge(0))

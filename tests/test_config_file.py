@@ -186,6 +186,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("decisions-kept = -1", "decisions-kept: must be >= 0: -1"),
         ("plug-ins.open-for = 0", "plug-ins.open-for: must be > 0: 0.0"),
         ("limits.idle = 0", "limits.idle: must be more than 0, not 0.0"),
+        ("admin = 'no'", "admin: 'no' is a path; write true or false, without quotes"),
         ("admin = 3", "admin: 3 is not true or false or a path"),
     ],
 )
