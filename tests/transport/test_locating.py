@@ -305,6 +305,14 @@ def test_naptr(rows: list[tuple[int, int, str, str, str]], hops: list[str]) -> N
     assert World(f"{SERVICES}\n{school}\n{naptr(*rows)}").find("sip:bob@example.com") == hops
 
 
+def test_naptr_with_a_regular_expression() -> None:
+    # RFC 3263 4.1: it is empty
+    pointers = f'example.com NAPTR 1 1 "s" "SIP+D2U" "!.*!x!" {UDP_PART}\n' + naptr(
+        (2, 1, "s", "SIP+D2T", TCP_PART)
+    )
+    assert World(f"{SERVICES}\n{pointers}").find("sip:example.com") == [TCP_HOP]
+
+
 class TestSips:
     """RFC 3263 4.1, RFC 5630: never anything but TLS, and the certificate is for the URI's domain (RFC 5922 7.3)."""
 
@@ -658,6 +666,9 @@ class TestPlacesThatHaveFailed:
             world.resolver.failed(self.hop(number))
         assert len(world.resolver.back_off) == 2
         assert self.order(world) == [1, 2, 3]
+        world.resolver.failed(self.hop(2))
+        world.resolver.failed(self.hop(1))  # 3 has failed longest ago
+        assert self.order(world) == [3, 1, 2]
         world = World(self.ZONE, back_off=0.0)
         world.resolver.failed(self.hop(1))
         assert len(world.resolver.back_off) == 0

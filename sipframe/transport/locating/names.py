@@ -122,9 +122,9 @@ class Names:
                     return Reading(Answer(), None)
                 raise
             reading = read_answer(asked, answers, authority, self._settings.most_records)
-            ttl = min(ttl, self._settings.most_ttl if reading.ttl is None else reading.ttl)
             if not reading.alias:
-                return reading._replace(ttl=reading.ttl if reading.ttl is None else ttl)
+                return reading if reading.ttl is None else reading._replace(ttl=min(ttl, reading.ttl))
+            ttl = ttl if reading.ttl is None else min(ttl, reading.ttl)
             if reading.alias in passed:
                 break
             passed.add(reading.alias)

@@ -155,10 +155,7 @@ def _services_of(name: str, default: Destination, possible: Sequence[Destination
 
 def _places(answer: Answer, way: Destination, ours: Ours) -> list[_Place]:
     records: list[SRV] = [one for one in answer.records if one.target]
-    return [
-        _Place(way._replace(port=one.port), one.target)
-        for one in in_order(records, ours.chance)[: ours.most_targets]
-    ]
+    return [_Place(way._replace(port=one.port), one.target) for one in in_order(records, ours.chance)]
 
 
 def _addresses_of(destination: Destination, name: str, ours: Ours) -> Steps:

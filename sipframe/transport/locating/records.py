@@ -120,8 +120,10 @@ def read_answer(question: Question, answers: Sequence[Any], authority: Sequence[
         name = target
         ttls.append(ttl)
     records = found.get(name, [])[:most]
+    if not records and ttls:
+        return Reading(Answer(), min(ttls), name)
     if not records:
-        return Reading(Answer(), ttl_of_nothing(authority), "" if name == question.name else name)
+        return Reading(Answer(), ttl_of_nothing(authority))
     return Reading(Answer(tuple([one for one, _ in records])), min([*ttls, *[ttl for _, ttl in records]]))
 
 

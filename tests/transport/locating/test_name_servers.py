@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.names import dns
 
 from sipframe.transport import ResolverSettings
@@ -156,7 +156,8 @@ def test_no_socket_to_be_had(path: Path) -> None:
     assert found == [Answer(("192.0.2.1",))]
 
 
-def test_a_large_answer_needs_a_connection(path: Path) -> None:
+@pytest.mark.parametrize(("made", "answered"), [(True, True), (True, False), (False, False)])
+def test_a_large_answer_needs_a_connection(path: Path, made: bool, answered: bool) -> None:
     world = World(path)
     found = world.ask()
     [port] = world.reactor.open
@@ -165,12 +166,26 @@ def test_a_large_answer_needs_a_connection(path: Path) -> None:
     message.fromStr(data)
     message.answer = message.trunc = 1
     port.protocol.datagramReceived(message.toStr(), server)
-    host, number, _factory, timeout, _bind = world.reactor.tcpClients[0]
+    host, number, factory, timeout, _bind = world.reactor.tcpClients[0]
     assert (host, number, timeout) == ("192.0.2.53", 53, 1.5)
-    world.reactor.advance(1.5)
-    assert found == [Answer(failure="the name servers do not answer")]
+    [connector] = world.reactor.connectors
+    if made:
+        connection: Any = factory.buildProtocol(None)
+        connection.makeConnection(StringTransport())
+        assert world.reactor.getDelayedCalls()  # timers of ours
+    if answered:
+        message.fromStr(connection.transport.value()[2:])
+        message.answer = 1
+        message.answers = [dns.RRHeader("x.test", dns.A, dns.IN, 60, dns.Record_A("192.0.2.1"))]
+        data = message.toStr()
+        connection.dataReceived(len(data).to_bytes(2, "big") + data)
+        assert found == [Answer(("192.0.2.1",))]
+    else:
+        world.reactor.advance(1.5)
+        assert found == [Answer(failure="the name servers do not answer")]
     world.servers.close()
     assert world.reactor.getDelayedCalls() == []
+    assert connector.stoppedConnecting or connector._disconnected
 
 
 @pytest.mark.parametrize("method", ["lookupNamingAuthorityPointer", "lookupService", "lookupIPV6Address"])

@@ -212,6 +212,13 @@ class TestAliases:
         assert world.answer("4.test") == Answer()
         assert world.servers.asked == [f"A {n}.test" for n in (5, 6, 7, 8, 9, 4, 5, 6, 7, 8)]
 
+    def test_the_time_of_all_of_them(self) -> None:
+        world = World("x.test 30 CNAME y.test\ny.test 100 A 192.0.2.1")
+        world.servers.aliases = False
+        assert world.answer().records
+        assert not world.asked_again_after(29.5)
+        assert world.asked_again_after(0.5)
+
     @pytest.mark.parametrize("together", [True, False])
     @pytest.mark.parametrize("zone", ["x.test CNAME x.test", "x.test CNAME y.test\ny.test CNAME x.test"])
     def test_circles(self, zone: str, together: bool) -> None:
