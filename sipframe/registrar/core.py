@@ -15,7 +15,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
-from sipframe.decisions import RawStep, cut
+from sipframe.decisions import Detail, RawStep, cut
 from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
@@ -284,7 +284,10 @@ class Registrar:
         asked = attempt.asked
         assert asked is not None
         if type(verdict) is Terms:
-            changed = "" if verdict is attempt.terms else (terms_changed, attempt.terms, verdict)
+            changed: Detail = ""
+            if verdict is not attempt.terms:
+                _check(verdict)
+                changed = (terms_changed, attempt.terms, verdict)
             attempt.note(asked.name, "Terms", changed, self._seconds())
             attempt.terms = verdict
             self._ask_policies(attempt)
@@ -419,3 +422,21 @@ class Registrar:
         if attempt.question is not None:
             attempt.question.abandon()
         self._turns.leave(attempt)
+
+
+def _check(terms: Terms) -> None:
+    """Raise ValueError for terms that no registration can be on: whoever gave them has a bug."""
+    numbers = (
+        terms.default_expires,
+        terms.min_expires,
+        terms.max_expires,
+        terms.max_contacts,
+        terms.other_scheme_expires,
+        terms.max_contact_octets,
+    )
+    if not all([type(number) is int and number > 0 for number in numbers]):
+        raise ValueError("Terms have whole numbers above 0")
+    if terms.min_expires > terms.max_expires:
+        raise ValueError("Terms whose min_expires is above max_expires")
+    if terms.when_full not in ("refuse", "replace-oldest"):
+        raise ValueError("Terms whose when_full is unknown")

@@ -389,6 +389,11 @@ def test_a_verdict_that_cannot_be_carried_out_is_500(world: World, verdict: obje
         Rejected(403, "\n"),
         Terms(max_expires="7200"),  # type: ignore[arg-type]
         Terms(max_contacts=None),  # type: ignore[arg-type]
+        Terms(max_expires=-1),
+        Terms(max_expires=float("nan")),  # type: ignore[arg-type]
+        Terms(min_expires=7201),
+        Terms(max_contacts=0),
+        Terms(when_full="drop"),  # type: ignore[arg-type]
         Accepted(IDENTITY),
     ],
     ids=repr,
