@@ -434,7 +434,7 @@ def _check(terms: Terms) -> None:
         terms.other_scheme_expires,
         terms.max_contact_octets,
     )
-    if not all([type(number) is int and number > 0 for number in numbers]):
+    if not all(isinstance(number, int) and number > 0 for number in numbers):
         raise ValueError("Terms have whole numbers above 0")
     if terms.min_expires > terms.max_expires:
         raise ValueError("Terms whose min_expires is above max_expires")
