@@ -426,7 +426,7 @@ class Registrar:
 
 def _check(terms: Terms) -> None:
     """Raise ValueError for terms that no registration can be on: whoever gave them has a bug."""
-    numbers = (
+    numbers: tuple[object, ...] = (
         terms.default_expires,
         terms.min_expires,
         terms.max_expires,
