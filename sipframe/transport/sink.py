@@ -71,7 +71,7 @@ class Ground:
     """Called, once each, when the last connection has gone."""
 
     def take_limits(self, limits: TransportLimits) -> None:
-        """Limit what happens from now on by others; the sizes of messages for connections that come."""
+        """Limit what happens from now on by others. Open connections keep the sizes of messages they began with."""
         self.limits = limits
         self.connections.limits = limits
 

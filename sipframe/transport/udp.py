@@ -40,13 +40,16 @@ class UDPEndpoint(DatagramProtocol):
         self._counters = ground.counters
         self.ground = ground
         self._sink = ground.sink
-        self._sizes = ground.limits.message_sizes
         self._sendto: Callable[[bytes, Any], object] | None = None
-        self.honour_maddr = ground.limits.honour_maddr
         self.serials: Iterator[int] = ground.serials
         self.local = Address("", 0)
         self.elsewhere: Callable[[str], UDPEndpoint] | None = None
         """The endpoint of another address of ours, where the socket is bound to all of them and can tell."""
+
+    @property
+    def honour_maddr(self) -> bool:
+        """Whether the maddr of a Via is followed; a reload may change it."""
+        return self.ground.limits.honour_maddr
 
     @property
     def alive(self) -> bool:
@@ -86,7 +89,7 @@ class UDPEndpoint(DatagramProtocol):
         flow = UDPFlow(self, addr)
         sink = self._sink
         try:
-            message = parse_message(datagram, self._sizes)
+            message = parse_message(datagram, self.ground.limits.message_sizes)
         except MessageError as error:
             self._counters.malformed += 1
             try:

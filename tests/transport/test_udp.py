@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import cast
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.interfaces import IUDPTransport
 
 from sipframe.interfaces import IFlow
-from sipframe.message import Request
+from sipframe.message import Limits, Request
 from sipframe.transport import UDPEndpoint
 from sipframe.verdicts import Address
 from tests.transport.recording import OPTIONS, RecordingSink, answer, ground_for
@@ -65,6 +66,15 @@ def test_a_request_and_its_answer() -> None:
     assert data.startswith(b"SIP/2.0 200 OK\r\n")
     assert address == SOURCE
     assert it.counters.datagrams == 1
+
+
+def test_limits_may_change_while_the_socket_is_open() -> None:
+    it = Endpoint()
+    ground = it.endpoint.ground
+    ground.take_limits(attrs.evolve(ground.limits, message_sizes=Limits(head=20), honour_maddr=True))
+    it.receive(DATAGRAM)
+    assert [name for name, *_ in it.sink.calls] == ["malformed"]
+    assert it.endpoint.honour_maddr
 
 
 def test_every_datagram_is_a_flow_of_its_own_number() -> None:
