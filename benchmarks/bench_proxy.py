@@ -136,7 +136,7 @@ def proxied(request: Request) -> bytes:
     context = ResponseContext(request.method, valid.breadth)
     assert TARGET is not None
     context.add_targets((TARGET,))
-    one = way(come, TARGET.uri_text)
+    one = way(come, TARGET.uri)
     via = f"SIP/2.0/UDP {UDP.sent_by};branch={BRANCHES.branch('0123456789abcdef', loop)};rport"
     routes = record_routes(UDP, UDP, TOKENS.issue(FLOW, request.call_id))
     data = forwarded_request(request, SOURCE, Copy(one, via, valid.max_forwards, valid.breadth, routes))

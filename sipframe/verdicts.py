@@ -19,8 +19,10 @@ __all__ = [
     "Forgotten",
     "Identity",
     "Rejected",
+    "Routing",
     "Secret",
     "Snapshot",
+    "Target",
     "Terms",
     "Unavailable",
 ]
@@ -67,7 +69,8 @@ class Accepted(NamedTuple):
 
 
 class Challenge(NamedTuple):
-    """Nobody proved anything yet: answer 401 with these WWW-Authenticate values, in this order.
+    """Nobody proved anything yet: answer 401 with these WWW-Authenticate values, in this order (a proxy: 407 and
+    Proxy-Authenticate).
 
     ``reason`` is for the log and the decision record, never for the wire.
     """
@@ -167,6 +170,34 @@ class Snapshot(NamedTuple):
 
 
 NO_BINDINGS = Snapshot((), 0)
+
+
+class Target(NamedTuple):
+    """One place that a proxied request may go to (RFC 3261 16.5)."""
+
+    uri: str
+    """A SIP or SIPS URI: what becomes the Request-URI."""
+    q: int = 1000
+    """In thousandths. Targets with the same q are tried at once, those with a lower one when the higher ones failed."""
+    path: tuple[str, ...] = ()
+    """Proxies to be visited on the way, as Route values (RFC 3327 5.4, RFC 3261 16.6 step 6)."""
+    flow: str | None = None
+    """The flow that leads there, ``TRANSPORT LOCAL PEER SERIAL``; None when only the URI says where it is."""
+    secure: bool = False
+    """Whether it is reached over TLS only, even where the URI is a SIP URI (RFC 5630 5.3)."""
+
+
+class Routing(NamedTuple):
+    """Where a proxied request is to go, and how (RFC 3261 16.5)."""
+
+    targets: tuple[Target, ...]
+    """With none the answer is 480."""
+    aor: str = ""
+    """The canonical AOR in the Request-URI; empty when its domain is not served here."""
+    record_route: bool = True
+    """Whether later requests of a dialog come by here, too (RFC 3261 16.6 step 4)."""
+    recurse: bool = False
+    """Whether the contacts of a redirection are tried here (RFC 3261 16.7 step 4), or sent back."""
 
 
 class Forgotten(NamedTuple):

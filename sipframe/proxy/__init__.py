@@ -20,7 +20,7 @@ from sipframe.proxy.forwarding import Copy, forwarded_request, forwarded_respons
 from sipframe.proxy.loops import Branches
 from sipframe.proxy.record_route import record_routes, route_uri
 from sipframe.proxy.routing import Ours, Preprocessed, Way, preprocess, request_uri, way
-from sipframe.proxy.targets import Target, target_of
+from sipframe.proxy.targets import target_of
 from sipframe.proxy.token import FlowTokens
 from sipframe.proxy.validation import AnswerHere, Refusal, Valid, Validation, validate
 
@@ -42,7 +42,6 @@ __all__ = [
     "ResponseContext",
     "SetTimerC",
     "StopTimerC",
-    "Target",
     "Valid",
     "Validation",
     "Way",

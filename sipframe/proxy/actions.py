@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sipframe.message import Response
-from sipframe.proxy.targets import Target
+from sipframe.verdicts import Target
 
 __all__ = ["Action", "CancelBranch", "Done", "DropBranch", "Forward", "Respond", "SetTimerC", "StopTimerC"]
 

@@ -27,7 +27,8 @@ from sipframe.proxy.actions import (
     StopTimerC,
 )
 from sipframe.proxy.best import Outcome, best
-from sipframe.proxy.targets import Target, TargetSet, target_of
+from sipframe.proxy.targets import TargetSet, target_of
+from sipframe.verdicts import Target
 
 __all__ = ["Forking", "ResponseContext"]
 
@@ -291,7 +292,7 @@ class ResponseContext:
         room = self._targets.room
         for contact in contacts:
             target = target_of(contact.uri_text, contact.param("q"))
-            if target is None or (self._sips and target.uri.scheme != "sips"):
+            if target is None or (self._sips and target.uri[:5].lower() != "sips:"):
                 left.append(str(contact))
             elif not self._targets.knows(target):
                 if len(new) < room:

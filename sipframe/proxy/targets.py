@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
-from sipframe.message import MessageError, SipURI, equivalent, parse_uri
+from sipframe.message import URI, MessageError, SipURI, equivalent, parse_uri
+from sipframe.verdicts import Target
 
 __all__ = ["HIGHEST_Q", "Target", "TargetSet", "target_of"]
 
@@ -18,31 +19,16 @@ HIGHEST_Q: Final = 1000
 """A q of 1, and what a contact has that names none (RFC 3261 20.10 leaves it open)."""
 
 
-class Target(NamedTuple):
-    """One element of the target set."""
-
-    uri: SipURI
-    uri_text: str
-    """As it came; what goes into the Request-URI (:func:`sipframe.proxy.routing.request_uri`)."""
-    q: int = HIGHEST_Q
-    """In thousandths."""
-    path: tuple[str, ...] = ()
-    """The path it was registered with, as Route values (RFC 3327 5.4)."""
-    flow: str | None = None
-    """The flow it was registered over, by name; None when only the URI says where it is."""
-
-
 def target_of(
-    uri_text: str, q: str | None = None, path: tuple[str, ...] = (), flow: str | None = None
+    uri: str, q: str | None = None, path: tuple[str, ...] = (), flow: str | None = None
 ) -> Target | None:
     """A contact as a target; None when it is no SIP or SIPS URI, or cannot be read. A malformed q counts as 1."""
     try:
-        uri = parse_uri(uri_text)
+        if not isinstance(parse_uri(uri), SipURI):
+            return None
     except MessageError:
         return None
-    if not isinstance(uri, SipURI):
-        return None
-    return Target(uri, uri_text, _thousandths(q), path, flow)
+    return Target(uri, _thousandths(q), path, flow)
 
 
 def _thousandths(q: str | None) -> int:
@@ -58,7 +44,7 @@ class TargetSet:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._known: dict[str, SipURI] = {}
+        self._known: dict[str, URI] = {}
         self._groups: deque[list[Target]] = deque()
 
     def __bool__(self) -> bool:
@@ -71,9 +57,11 @@ class TargetSet:
 
     def knows(self, target: Target) -> bool:
         """Whether it stands in the set or has stood in it (RFC 3261 16.5: at most once)."""
-        if target.uri_text in self._known:
+        if target.uri in self._known:
             return True
-        uri = target.uri
+        if not self._known:
+            return False
+        uri = parse_uri(target.uri)
         return any(equivalent(uri, other) for other in self._known.values())
 
     def remember(self, targets: Iterable[Target]) -> list[list[Target]]:
@@ -83,7 +71,7 @@ class TargetSet:
             if not self.room:
                 break
             if not self.knows(target):
-                self._known[target.uri_text] = target.uri
+                self._known[target.uri] = parse_uri(target.uri)
                 groups.setdefault(target.q, []).append(target)
         if len(groups) < 2:
             return list(groups.values())

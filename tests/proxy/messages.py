@@ -14,9 +14,9 @@ from sipframe.proxy import (
     Respond,
     SetTimerC,
     StopTimerC,
-    Target,
     target_of,
 )
+from sipframe.verdicts import Target
 
 __all__ = ["response", "target", "words"]
 
@@ -55,7 +55,7 @@ def words(actions: Sequence[Action]) -> list[str]:
 def _word(action: Action) -> str:
     match action:
         case Forward(branch, target):
-            return f"forward {branch} {target.uri.user}"
+            return f"forward {branch} {target.uri.partition(":")[2].partition("@")[0]}"
         case Respond(status, None):
             return f"answer {status}"
         case Respond(status):

@@ -280,7 +280,7 @@ def nothing_is_begun_after_the_end_is_near(history: History) -> None:
 
 def no_target_is_tried_twice(history: History) -> None:
     """16.5: "any given URI MUST NOT be added to the set more than once"."""
-    tried = [one.target.uri_text for one in history.actions() if isinstance(one, Forward)]
+    tried = [one.target.uri for one in history.actions() if isinstance(one, Forward)]
     assert len(tried) == len(set(tried))
 
 

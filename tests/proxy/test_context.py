@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sipframe.proxy import Forking, Forward, Respond, ResponseContext, Target
+from sipframe.proxy import Forking, Forward, Respond, ResponseContext
+from sipframe.verdicts import Target
 from tests.proxy.messages import response, target, words
 
 ONE = (target("a"),)

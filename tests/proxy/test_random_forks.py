@@ -22,8 +22,8 @@ from sipframe.proxy import (
     ResponseContext,
     SetTimerC,
     StopTimerC,
-    Target,
 )
+from sipframe.verdicts import Target
 from tests.proxy.messages import response, target
 from tests.proxy.rules import AT_THE_END, RULES, Event, History, Moment
 
