@@ -48,6 +48,11 @@ class StreamFramer:
         """Whether a message has begun that is not complete."""
         return self._message is not None or len(self._buffer) > 0
 
+    @property
+    def unread(self) -> bytes:
+        """What has been fed and not been given out; behind an error that :meth:`next` raised, what it is about."""
+        return bytes(self._buffer)
+
     def feed(self, data: bytes) -> None:
         """Take in what arrived. Call :meth:`next` until it returns None before feeding more."""
         self._buffer += data

@@ -13,6 +13,7 @@ from sipframe.transport.stream import StreamFactory, StreamProtocol
 from sipframe.transport.tls import CertificateFiles, TLSError, TLSIdentity, TLSSettings
 from sipframe.transport.tls_client import TLSClient, TLSClientSettings
 from sipframe.transport.tls_layer import TLSLayer
+from sipframe.transport.traffic import Passed, Traffic
 from sipframe.transport.udp import UDPEndpoint
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Listeners",
     "Listening",
     "OurEnds",
+    "Passed",
     "ResolverSettings",
     "SIPResolver",
     "SelfSigned",
@@ -37,6 +39,7 @@ __all__ = [
     "TLSIdentity",
     "TLSLayer",
     "TLSSettings",
+    "Traffic",
     "TransportCounters",
     "TransportLimits",
     "UDPEndpoint",

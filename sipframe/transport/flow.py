@@ -14,10 +14,10 @@ from zope.interface import implementer
 
 from sipframe.interfaces import IFlow
 from sipframe.message import Via
-from sipframe.transport.counters import TransportCounters
 from sipframe.verdicts import Address
 
 if TYPE_CHECKING:
+    from sipframe.transport.sink import Ground
     from sipframe.transport.stream import StreamProtocol
     from sipframe.transport.udp import UDPEndpoint
 
@@ -111,7 +111,7 @@ class StreamFlow:
     """A TCP or TLS connection, as the floors above see it."""
 
     __slots__ = (
-        "_counters",
+        "_ground",
         "_stream",
         "alive",
         "local",
@@ -125,14 +125,14 @@ class StreamFlow:
     def __init__(
         self,
         stream: StreamProtocol,
-        counters: TransportCounters,
+        ground: Ground,
         transport: str,
         local: Address,
         peer: Address,
         serial: int,
     ) -> None:
         self._stream: StreamProtocol | None = stream
-        self._counters = counters
+        self._ground = ground
         self.transport = transport
         self.secure = transport != "TCP"
         self.local = local
@@ -144,9 +144,11 @@ class StreamFlow:
     def send(self, data: bytes) -> None:
         """Send one whole message."""
         if self._stream is None or not self.alive:
-            self._counters.dropped_dead_flow += 1
+            self._ground.counters.dropped_dead_flow += 1
         else:
             self._stream.write(data)
+            if self._ground.traffic.watched and self.alive:
+                self._ground.traffic.left(data, self, self.peer)
 
     def respond(self, data: bytes, via: Via) -> None:
         """Send a response: over the connection that brought the request (RFC 3261 18.2.2)."""

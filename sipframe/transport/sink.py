@@ -18,6 +18,7 @@ from sipframe.message import MessageError, Request, Response
 from sipframe.transport.counters import TransportCounters
 from sipframe.transport.deadlines import Deadlines
 from sipframe.transport.limits import ConnectionCount, TransportLimits
+from sipframe.transport.traffic import Traffic
 
 if TYPE_CHECKING:
     from sipframe.transport.flow import StreamFlow
@@ -55,6 +56,8 @@ class Ground:
     sink: Sink
     limits: TransportLimits = attrs.field(factory=TransportLimits)
     counters: TransportCounters = attrs.field(factory=TransportCounters)
+    traffic: Traffic = attrs.field(factory=Traffic)
+    """Told of every message, when somebody watches."""
     serials: Iterator[int] = attrs.field(factory=lambda: count(1))
     """Gives each flow its number."""
     deadlines: Deadlines = attrs.field(

@@ -98,7 +98,7 @@ class StreamProtocol:
         ground.streams[self] = None
         self.flow = StreamFlow(
             self,
-            ground.counters,
+            ground,
             "TLS" if self._secure else "TCP",
             Address(host.host, host.port),
             Address(peer.host, peer.port),
@@ -137,6 +137,8 @@ class StreamProtocol:
             try:
                 message = framer.next()
             except MessageError as error:
+                if ground.traffic.watched:
+                    ground.traffic.came(framer.unread, flow)
                 self._refuse(error)
                 return
             if message is None:
@@ -147,6 +149,8 @@ class StreamProtocol:
             if message is Keepalive.PONG:
                 continue
             if isinstance(message, MessageError):
+                if ground.traffic.watched and message.partial is not None:
+                    ground.traffic.came(message.partial.to_bytes(), flow)
                 self._tell(message)
                 if self._framer is None:
                     return
@@ -155,6 +159,8 @@ class StreamProtocol:
             if self._state == _SILENT:
                 self._shown = True
                 self._enter(_OPEN)
+            if ground.traffic.watched:
+                ground.traffic.came(message.to_bytes(), flow)
             try:
                 if type(message) is Request:
                     sink.request(message, flow)

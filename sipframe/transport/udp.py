@@ -40,6 +40,7 @@ class UDPEndpoint(DatagramProtocol):
         self._counters = ground.counters
         self.ground = ground
         self._sink = ground.sink
+        self._traffic = ground.traffic
         self._sendto: Callable[[bytes, Any], object] | None = None
         self.serials: Iterator[int] = ground.serials
         self.local = Address("", 0)
@@ -87,6 +88,8 @@ class UDPEndpoint(DatagramProtocol):
         if (not datagram or datagram[0] < 0x40) and self._no_message(datagram, addr):
             return
         flow = UDPFlow(self, addr)
+        if self._traffic.watched:
+            self._traffic.came(datagram, flow)
         sink = self._sink
         try:
             message = parse_message(datagram, self.ground.limits.message_sizes)
@@ -123,18 +126,18 @@ class UDPEndpoint(DatagramProtocol):
         """Send one message of ``flow`` to ``address``."""
         if self._sendto is None:
             self._counters.dropped_dead_flow += 1
-        elif not self._try(data, address):
+        elif not self._try(data, address, flow):
             self._counters.too_large += 1
             try:
                 instead = self._sink.too_large(data, flow)
             except Exception:
                 self.ground.failed(self._sink.too_large, flow)
             else:
-                if instead is not None and not self._try(instead, address):
+                if instead is not None and not self._try(instead, address, flow):
                     self._counters.send_errors += 1
 
-    def _try(self, data: bytes, address: SocketAddress) -> bool:
-        """Send a datagram, or count why not. False when it is too large to be one."""
+    def _try(self, data: bytes, address: SocketAddress, flow: UDPFlow | None = None) -> bool:
+        """Send a datagram, or count why not. False when it is too large to be one. ``flow``: it is a message."""
         sendto = self._sendto
         if sendto is None:
             self._counters.dropped_dead_flow += 1
@@ -147,6 +150,9 @@ class UDPEndpoint(DatagramProtocol):
             self._counters.send_errors += 1
         except MessageLengthError:
             return False
+        else:
+            if self._traffic.watched and flow is not None:
+                self._traffic.left(data, flow, Address(*address[:2]))
         return True
 
     def receive_error(self) -> None:
