@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from sipframe.auth.digest import ALGORITHMS, BASE_ALGORITHMS, Algorithm, ha1, response, rspauth, session_ha1
 from sipframe.message import Credentials, quote
 
-__all__ = ["Choice", "ProtectionSpace", "choose"]
+__all__ = ["Choice", "ProtectionSpace", "choose", "credentials", "read_challenge"]
 
 _BY_NAME: Final = {name.lower(): algorithm for name, algorithm in ALGORITHMS.items()}
 _STRENGTH: Final = {algorithm.name: rank for rank, algorithm in enumerate(BASE_ALGORITHMS)}
@@ -36,7 +36,7 @@ def choose(challenges: Iterable[Credentials]) -> Choice | None:
     """The challenge to answer, or None when there is none that can be answered (RFC 8760 2.4)."""
     best: Choice | None = None
     for challenge in challenges:
-        choice = _read(challenge)
+        choice = read_challenge(challenge)
         if choice is not None and (best is None or _strength(choice) > _strength(best)):
             best = choice
     return best
@@ -46,7 +46,8 @@ def _strength(choice: Choice) -> int:
     return _STRENGTH[choice.algorithm.base]
 
 
-def _read(challenge: Credentials) -> Choice | None:
+def read_challenge(challenge: Credentials) -> Choice | None:
+    """The challenge, when it is one that can be answered."""
     params = challenge.params
     if challenge.scheme.lower() != "digest" or "realm" not in params or not params.get("nonce"):
         return None
@@ -84,29 +85,10 @@ class ProtectionSpace:
         self, username: str, password: str, method: str, uri: str, cnonce: str, body: bytes = b""
     ) -> str:
         """The value of Authorization or Proxy-Authorization for a request (RFC 7616 3.4)."""
-        choice = self.choice
         self._count += 1
         nc = f"{self._count:08x}"
-        key = ha1(choice.algorithm, username, choice.realm, password)
-        if choice.algorithm.session:
-            key = session_ha1(choice.algorithm, key, choice.nonce, cnonce)
-        form = (nc, cnonce, choice.qop) if choice.qop else ("", "", "")
-        digest = response(choice.algorithm, key, method, uri, choice.nonce, *form, body)
-        self._last = (key, uri, nc, cnonce)
-        params = [
-            f"username={quote(username)}",
-            f"realm={quote(choice.realm)}",
-            f"nonce={quote(choice.nonce)}",
-            f"uri={quote(uri)}",
-            f'response="{digest}"',
-        ]
-        if choice.algorithm_given:
-            params.append(f"algorithm={choice.algorithm.name}")
-        if choice.qop:
-            params += [f"cnonce={quote(cnonce)}", f"qop={choice.qop}", f"nc={nc}"]
-        if choice.opaque is not None:
-            params.append(f"opaque={quote(choice.opaque)}")
-        return "Digest " + ", ".join(params)
+        self._last = (session_key(self.choice, username, password, cnonce), uri, nc, cnonce)
+        return credentials(self.choice, username, password, method, uri, nc, cnonce, body)
 
     def server_knows(self, info: dict[str, str], body: bytes) -> bool | None:
         """Whether Authentication-Info proves that the server knows the secret; None when it does not say.
@@ -120,3 +102,39 @@ class ProtectionSpace:
             self.choice.algorithm, key, uri, self.choice.nonce, nc, cnonce, self.choice.qop, body
         )
         return info["rspauth"].lower() == expected
+
+
+def session_key(choice: Choice, username: str, password: str, cnonce: str) -> str:
+    """HA1, or what a ``-sess`` algorithm puts in its place (RFC 7616 3.4.2)."""
+    key = ha1(choice.algorithm, username, choice.realm, password)
+    return session_ha1(choice.algorithm, key, choice.nonce, cnonce) if choice.algorithm.session else key
+
+
+def credentials(
+    choice: Choice,
+    username: str,
+    password: str,
+    method: str,
+    uri: str,
+    nc: str,
+    cnonce: str,
+    body: bytes = b"",
+) -> str:
+    """The value of Authorization that answers ``choice`` (RFC 7616 3.4). ``nc`` is eight hex digits."""
+    key = session_key(choice, username, password, cnonce)
+    form = (nc, cnonce, choice.qop) if choice.qop else ("", "", "")
+    digest = response(choice.algorithm, key, method, uri, choice.nonce, *form, body)
+    params = [
+        f"username={quote(username)}",
+        f"realm={quote(choice.realm)}",
+        f"nonce={quote(choice.nonce)}",
+        f"uri={quote(uri)}",
+        f'response="{digest}"',
+    ]
+    if choice.algorithm_given:
+        params.append(f"algorithm={choice.algorithm.name}")
+    if choice.qop:
+        params += [f"cnonce={quote(cnonce)}", f"qop={choice.qop}", f"nc={nc}"]
+    if choice.opaque is not None:
+        params.append(f"opaque={quote(choice.opaque)}")
+    return "Digest " + ", ".join(params)

@@ -115,6 +115,9 @@ class _Exchange:
         self._heard = True
         self._observer.malformed(error)
 
+    def pong(self) -> None:
+        pass
+
     def lost(self, reason: str) -> None:
         self._fail(reason)
 

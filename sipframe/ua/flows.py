@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from OpenSSL import crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener
@@ -39,6 +40,9 @@ class Sink(Protocol):
 
     def malformed(self, error: MessageError) -> None:
         """Something has come that is no message."""
+
+    def pong(self) -> None:
+        """A keep-alive was answered (RFC 5626 3.5.1)."""
 
     def lost(self, reason: str) -> None:
         """The flow is dead, and nobody here has closed it."""
@@ -96,6 +100,11 @@ class ClientFlow:
         """From the socket: no message."""
         if self.sink is not None:
             self.sink.malformed(error)
+
+    def pong(self) -> None:
+        """From the socket: a keep-alive was answered."""
+        if self.sink is not None:
+            self.sink.pong()
 
     def died(self, reason: str) -> None:
         """From the socket: it is of no use any more."""
@@ -162,6 +171,9 @@ class Connection(StreamProtocol):
         socket: Any = self.transport
         self._flow = ClientFlow(self._name, socket.getHost(), socket.getPeer(), socket.write, self._abort)
         self._flow.tls_version = tls_version
+        if tls_version:
+            certificate = socket.getPeerCertificate()
+            self._flow.peer_certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         self.opened.callback(self._flow)
 
     def _abort(self) -> None:
@@ -178,7 +190,9 @@ class Connection(StreamProtocol):
             while (message := self._framer.next()) is not None:
                 if isinstance(message, MessageError):
                     flow.malformed(message)
-                elif not isinstance(message, Keepalive):
+                elif isinstance(message, Keepalive):
+                    flow.pong()
+                else:
                     flow.arrived(message)  # to nobody, once the flow is closed
         except MessageError as error:
             flow.malformed(error)

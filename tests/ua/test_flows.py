@@ -27,6 +27,9 @@ class Log(list[str]):
     def malformed(self, error: MessageError) -> None:
         self.append(f"malformed: {error.reason}")
 
+    def pong(self) -> None:
+        self.append("pong")
+
     def lost(self, reason: str) -> None:
         self.append(f"lost: {reason}")
 
@@ -58,7 +61,7 @@ def test_messages_are_cut_from_the_stream(step: int) -> None:
     stream = b"\r\n" + RESPONSE + b"\r\n\r\n" + RESPONSE
     for start in range(0, len(stream), step):
         connection.dataReceived(stream[start : start + step])
-    assert log == ["SIP/2.0 200 OK"] * 2
+    assert log == ["pong", "SIP/2.0 200 OK", "pong", "pong", "SIP/2.0 200 OK"]
 
 
 def test_a_stream_may_go_on_behind_a_malformed_message() -> None:
