@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sipframe.interfaces import IFlow
-from sipframe.message import SipURI, aor_of
+from sipframe.message import MessageError, SipURI, aor_of, parse_uri
 
 __all__ = ["Domains"]
 
@@ -49,6 +49,18 @@ class Domains:
         """The canonical AOR of ``user``, a plain text, in ``domain``, which is taken as it is: no alias is followed."""
         host = _plain(domain)
         return f"sip:{user}@[{host}]" if ":" in host else f"sip:{user}@{host}"
+
+    def aors_called(self, text: str) -> frozenset[str]:
+        """The AORs that ``text``, as a person writes it, may mean on record: itself, without parameters, and with the
+        domain in place of an alias. ``sip:`` may be left out. Empty for the empty text.
+        """
+        try:
+            uri = parse_uri(text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}")
+        except MessageError:
+            return frozenset((text,)) - {""}  # which is what answers about nobody have
+        if not isinstance(uri, SipURI):
+            return frozenset((text,))
+        return frozenset({text, aor_of(uri), self.aor_of(uri) or text}) - {""}
 
     def aor_asked(self, uri: SipURI, to: SipURI) -> str:
         """The AOR that a REGISTER is about: the one in To, canonical.

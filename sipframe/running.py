@@ -43,6 +43,7 @@ from sipframe.transport import (
     SIPResolver,
     TLSError,
     TLSIdentity,
+    Traffic,
     TransportCounters,
 )
 from sipframe.uac import HearsOfFailures, Resolver, UserAgentClient
@@ -115,6 +116,7 @@ class Means:
     events: Events
     decisions: Decisions
     counters: TransportCounters
+    traffic: Traffic
 
 
 class Running:
@@ -167,6 +169,7 @@ class Running:
             sink=Arrivals(self.layer, self.uas, self.registrar.flow_bindings.flow_lost),
             limits=settings.limits,
             counters=means.counters,
+            traffic=means.traffic,
             # A binding that outlives this process must not find a flow of another one under its number.
             serials=count(1 + int.from_bytes(entropy(6), "big")),
         )

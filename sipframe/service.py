@@ -29,7 +29,8 @@ from sipframe.events import Events
 from sipframe.message import Response
 from sipframe.plugged import Given
 from sipframe.running import RELOADED, Means, Running
-from sipframe.transport import DNSClient, Listening, TransportCounters
+from sipframe.tracing import Subject, Traced, Tracer
+from sipframe.transport import DNSClient, Listening, Traffic, TransportCounters
 from sipframe.uac import RequestFailed, Resolver
 from sipframe.uas import UserAgentServerCounters
 from sipframe.verdicts import Address, Binding, Unavailable
@@ -75,6 +76,8 @@ class SIPService(Service):
         self.events = Events()
         self.counters = TransportCounters()
         self.decisions = Decisions(settings.decisions_kept)
+        traffic = Traffic()
+        self.tracer = Tracer(traffic, wall_clock)
         self._reactor = reactor
         self._means = Means(
             reactor=reactor,
@@ -91,6 +94,7 @@ class SIPService(Service):
             events=self.events,
             decisions=self.decisions,
             counters=self.counters,
+            traffic=traffic,
         )
         self._running: Running | None = None
         self._abandoned: Deferred[Any] = succeed(None)
@@ -215,6 +219,20 @@ class SIPService(Service):
         stops and starts. Raises ValueError when ``aor`` is no SIP URI with a user.
         """
         return watch(self.events, None if aor is None else canonical(self._domains(), aor), watcher)
+
+    def trace(self, watcher: Callable[[Traced], object], about: str | None = None) -> Callable[[], None]:
+        """Call ``watcher`` with every SIP message that comes or goes, its secrets redacted; the result ends that.
+
+        ``about`` is a Call-ID, or an AOR as a person writes it: then it is only the messages of that call, or of calls
+        that name that user. It goes on over stops and starts. The server waits while ``watcher`` runs.
+        """
+        domains = self._domains()
+        subject = Subject(domains, call_id=about, aors=() if about is None else domains.aors_called(about))
+
+        def take(make: Callable[[], Traced]) -> None:
+            watcher(make())
+
+        return self.tracer.follow(subject, take)
 
     def remove(self, aor: str, contact: str | None = None) -> Deferred[tuple[Binding, ...]]:
         """Remove all bindings of ``aor``, or those whose contact equals ``contact`` (RFC 3261 19.1.4).

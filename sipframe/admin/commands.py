@@ -14,21 +14,23 @@ from typing import Any, Final, NamedTuple, Protocol
 import attrs
 from twisted.internet.defer import Deferred
 
-from sipframe.admin.protocol import VERSION, ErrorKind, Malformed, decision_fields, decoded
+from sipframe.admin.protocol import VERSION, ErrorKind, Malformed, decision_fields, decoded, traced_fields
 from sipframe.config import Settings
 from sipframe.decisions import Decision, Decisions, cut
 from sipframe.domains import Domains
-from sipframe.message import MessageError, SipURI, aor_of, parse_uri
+from sipframe.tracing import Subject, Traced, Tracer
 from sipframe.transport import TransportCounters
 from sipframe.uas import UserAgentServerCounters
 from sipframe.verdicts import Binding, Snapshot, Unavailable
 
-__all__ = ["COMMANDS", "Answer", "Command", "Served", "Unanswerable", "answer"]
+__all__ = ["COMMANDS", "Answer", "Command", "Happened", "Served", "Unanswerable", "answer"]
 
 MOST_UNLESS_ASKED: Final = 10
 
 Item = dict[str, Any]
-Follow = Callable[[Callable[[Item], None]], Callable[[], None]]
+Happened = Callable[[Item | Callable[[], Item]], bool]
+"""Takes a further item, or what makes it when there is room for it. False: there is none, it is left out."""
+Follow = Callable[[Happened], Callable[[], None]]
 
 
 class Served(Protocol):
@@ -38,6 +40,8 @@ class Served(Protocol):
     def settings(self) -> Settings: ...
     @property
     def decisions(self) -> Decisions: ...
+    @property
+    def tracer(self) -> Tracer: ...
     @property
     def counters(self) -> TransportCounters: ...
     @property
@@ -113,7 +117,7 @@ async def _watch(served: Served, asked: Item, now: float) -> Answer:
     known = await _why(served, asked, now)
     wanted = _wanted(served, asked)
 
-    def follow(happened: Callable[[Item], None]) -> Callable[[], None]:
+    def follow(happened: Happened) -> Callable[[], None]:
         def decided(decision: Decision) -> None:
             if wanted(decision):
                 happened(decision_fields(decision))
@@ -121,6 +125,19 @@ async def _watch(served: Served, asked: Item, now: float) -> Answer:
         return served.decisions.subscribe(decided)
 
     return attrs.evolve(known, follow=follow)
+
+
+async def _trace(served: Served, asked: Item, now: float) -> Answer:
+    aors = _aors(served, asked["aor"]) if "aor" in asked else frozenset()
+    subject = Subject(_domains(served), call_id=asked.get("call_id"), aors=aors)
+
+    def follow(happened: Happened) -> Callable[[], None]:
+        def passed(make: Callable[[], Traced]) -> bool:
+            return happened(lambda: traced_fields(make()))
+
+        return served.tracer.follow(subject, passed)
+
+    return Answer((), {"now": now}, follow)
 
 
 def _wanted(served: Served, asked: Item) -> Callable[[Decision], bool]:
@@ -134,16 +151,11 @@ def _wanted(served: Served, asked: Item) -> Callable[[Decision], bool]:
 
 
 def _aors(served: Served, text: str) -> frozenset[str]:
-    """What ``text`` may be called here: as it is, without parameters, and with the domain in place of an alias."""
-    try:
-        uri = parse_uri(text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}")
-    except MessageError:
-        return frozenset((text,)) - {""}  # which is what answers about nobody have
-    if not isinstance(uri, SipURI):
-        return frozenset((text,))
-    settings = served.settings
-    ours = Domains(settings.domains, settings.aliases).aor_of(uri)
-    return frozenset({text, aor_of(uri), ours or text}) - {""}
+    return _domains(served).aors_called(text)
+
+
+def _domains(served: Served) -> Domains:
+    return Domains(served.settings.domains, served.settings.aliases)
 
 
 async def _bindings(served: Served, asked: Item, now: float) -> Answer:
@@ -189,6 +201,7 @@ async def _counters(served: Served, asked: Item, now: float) -> Answer:
         "transport": attrs.asdict(served.counters),
         "uas": {} if uas is None else {name: getattr(uas, name) for name in uas.__slots__},
         "transactions": transactions,
+        "trace": attrs.asdict(served.tracer.counters),
         "decisions": {"kept": decisions.kept, "most_kept": decisions.most_kept},
     }
     return Answer([found], {"now": now})
@@ -200,6 +213,7 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
     {
         "why": Command(_ABOUT, _why),
         "watch": Command(_ABOUT, _watch),
+        "trace": Command(MappingProxyType({"call_id": str, "aor": str}), _trace),
         "bindings": Command(MappingProxyType({"aor": str}), _bindings),
         "remove": Command(MappingProxyType({"aor": str, "contact": str}), _remove),
         "counters": Command(MappingProxyType({}), _counters),

@@ -22,12 +22,14 @@ from zope.interface import implementer
 from sipframe.admin.commands import Answer, Unanswerable
 from sipframe.admin.protocol import LONGEST_REQUEST, ErrorKind, Malformed, encoded
 
-__all__ = ["MOST_QUEUED", "Conversation"]
+__all__ = ["MOST_QUEUED", "MOST_QUEUED_OCTETS", "Conversation"]
 
 _log = Logger()
 
 MOST_QUEUED: Final = 1000
 """Items of a watch that wait for a client that does not read."""
+MOST_QUEUED_OCTETS: Final = 4_194_304
+"""Octets that these take, but for the last one's."""
 
 Line = dict[str, Any]
 
@@ -64,9 +66,10 @@ class Conversation(Protocol):
         self._request = bytearray()
         self._octets = 0
         self._finding: Deferred[None] | None = None
-        self._lines: Iterator[Line | None] = iter(())
+        self._lines: Iterator[bytes | None] = iter(())
         self._unfollow: Callable[[], None] | None = None
-        self._queue: deque[Line] = deque()
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
         self._missed = 0
         self._paused = False
         self._deadline: IDelayedCall | None = None
@@ -155,26 +158,32 @@ class Conversation(Protocol):
         else:
             self._broken(failure)
 
-    def _lines_of(self, answer: Answer) -> Iterator[Line | None]:
+    def _lines_of(self, answer: Answer) -> Iterator[bytes | None]:
         """All lines of an answer in turn; None when there is nothing to send now."""
         for item in answer.items:
-            yield {"item": item}
+            yield encoded({"item": item})
         if answer.follow is None:
-            yield {"end": answer.end}
+            yield encoded({"end": answer.end})
             return
-        yield {"live": answer.end}
+        yield encoded({"live": answer.end})
         while True:
             while self._queue:
-                yield {"item": self._queue.popleft()}
+                line = self._queue.popleft()
+                self._queued -= len(line)
+                yield line
             missed, self._missed = self._missed, 0
-            yield {"missed": missed} if missed else None
+            yield encoded({"missed": missed}) if missed else None
 
-    def _happened(self, item: Line) -> None:
-        if len(self._queue) < MOST_QUEUED and not self._missed:
-            self._queue.append(item)
+    def _happened(self, item: Line | Callable[[], Line]) -> bool:
+        room = len(self._queue) < MOST_QUEUED and self._queued < MOST_QUEUED_OCTETS and not self._missed
+        if room:
+            line = encoded({"item": item() if callable(item) else item})
+            self._queue.append(line)
+            self._queued += len(line)
         else:
             self._missed += 1
         self._pump()
+        return room
 
     def _pump(self) -> None:
         """Send what there is, until the client has enough for now."""
@@ -186,7 +195,7 @@ class Conversation(Protocol):
                 line = next(self._lines)
                 if line is None:
                     return
-                self._out().write(encoded(line))
+                self._out().write(line)
         except StopIteration:
             self._end()
         except Exception:
@@ -212,6 +221,7 @@ class Conversation(Protocol):
         self._phase = phase
         self._lines = iter(())
         self._queue.clear()
+        self._queued = 0
         if self._unfollow is not None:
             self._unfollow()
             self._unfollow = None

@@ -10,9 +10,9 @@ network that are no UTF-8 are lone surrogates (Python's ``surrogateescape``). A 
 An answer is any number of lines, each an object with one key:
 
 - ``item``: one thing that was found;
-- ``live``: only of ``watch``: all that was known has been sent, from now on items come as they happen. Its value is
-  what ``end`` has elsewhere;
-- ``missed``: only of ``watch``: so many items were left out, because the client did not read;
+- ``live``: only of ``watch`` and ``trace``: all that was known has been sent, from now on items come as they happen.
+  Its value is what ``end`` has elsewhere;
+- ``missed``: of the same: so many items were left out, because the client did not read;
 - ``end``: the last line. Its value is an object that sums up;
 - ``error``: the last line as well. An object with ``kind`` (:class:`ErrorKind`) and ``text``, one line for a person.
 
@@ -26,14 +26,16 @@ Commands and their fields; all of them may be left out, save where it says other
   and may), ``oldest`` (when the first of them was, in seconds since 1970, or null), ``older_refusals`` (how many
   refusals it remembers from before) and ``matching`` (how many of all these were asked for).
 - ``watch``: the same, then a ``live`` line and every further one until the client closes its side.
+- ``trace``: every SIP message that comes or goes from now on, until the client closes its side. ``call_id`` and ``aor``
+  (text) ask for those of this Call-ID or about that AOR. Items are :func:`traced_fields`. The live line has ``now``.
 - ``bindings``: of ``aor`` (text), or of all. Items have ``aor`` and the fields of a
   :class:`~sipframe.verdicts.Binding`; what has expired is left out. The end has ``now``, seconds since 1970.
 - ``remove``: take away the bindings of ``aor`` (text, needed), or only those whose contact equals ``contact`` (text).
   The items are the bindings that were removed, once that is durable. The phones are not told.
 - ``counters``: one item: an object of names and numbers for each part of the server.
 
-Rules: nothing here does I/O. A secret is nowhere in it, for the records have none. A server refuses other versions; a
-new field or command is no new version.
+Rules: nothing here does I/O. A secret is nowhere in it: records have none, and from messages they are taken away. A
+server refuses other versions; a new field or command is no new version.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sipframe.decisions import Decision, Step
+from sipframe.tracing.tracer import Traced
 from sipframe.verdicts import Address
 
 __all__ = [
@@ -55,6 +58,8 @@ __all__ = [
     "decision_from",
     "decoded",
     "encoded",
+    "traced_fields",
+    "traced_from",
 ]
 
 VERSION: Final = 1
@@ -117,3 +122,21 @@ def decision_from(item: dict[str, Any]) -> Decision:
     except (KeyError, TypeError) as error:
         raise Malformed(f"a decision without {error}") from None
     return Decision(**fields)
+
+
+def traced_fields(traced: Traced) -> dict[str, Any]:
+    """A message that passed as an item: its fields by name, both ends objects, ``message`` (text) for its octets."""
+    fields = traced._asdict()
+    fields["local"], fields["peer"] = traced.local._asdict(), traced.peer._asdict()
+    fields["message"] = fields.pop("octets").decode("utf-8", "surrogateescape")
+    return fields
+
+
+def traced_from(item: dict[str, Any]) -> Traced:
+    """The message in an item; fields that are not known are passed over. Raises Malformed when some are missing."""
+    try:
+        local, peer = [Address(str(item[end]["host"]), int(item[end]["port"])) for end in ("local", "peer")]
+        octets = item["message"].encode("utf-8", "surrogateescape")
+        return Traced(float(item["at"]), item["sent"] is True, str(item["transport"]), local, peer, octets)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Malformed(f"a message without {error}") from None

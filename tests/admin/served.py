@@ -14,7 +14,8 @@ from sipframe.admin.path import reachable
 from sipframe.config import Settings
 from sipframe.decisions import Decision, Decisions, Step
 from sipframe.location import MemoryStore
-from sipframe.transport import TransportCounters
+from sipframe.tracing import Tracer
+from sipframe.transport import Traffic, TransportCounters
 from sipframe.uas import UserAgentServerCounters
 from sipframe.verdicts import Address, Binding, Unavailable
 from tests.process import PATIENCE
@@ -55,6 +56,8 @@ class Stand:
         self.settings = Settings(state=state, domains=("localhost",), aliases={"127.0.0.1": "localhost"})
         self.decisions = Decisions(most_kept)
         self.counters = TransportCounters()
+        self.traffic = Traffic()
+        self.tracer = Tracer(self.traffic, lambda: 1.5e9)
         self.uas_counters: UserAgentServerCounters | None = UserAgentServerCounters()
         self.location: Any = MemoryStore()
 
@@ -81,7 +84,10 @@ class RawClient:
         self._lines = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except BrokenPipeError:
+            pass  # the server has said what it had to say, and that is still there
 
     def say(self, **request: object) -> None:
         """Send a request of version 1."""

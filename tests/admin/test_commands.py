@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
 from sipframe.admin.commands import COMMANDS, Answer, Unanswerable, answer
-from sipframe.admin.protocol import ErrorKind, Malformed, decision_from
+from sipframe.admin.protocol import ErrorKind, Malformed, decision_from, traced_from
 from sipframe.decisions import Step
+from sipframe.tracing import Traced
 from sipframe.verdicts import Address, Snapshot
 from tests.admin.served import Stand, binding, decision
 
@@ -29,6 +31,14 @@ def asked(stand: Stand, **request: object) -> Answer:
         raise error
     [one] = found
     return one
+
+
+class Heard(list[dict[str, Any]]):
+    """What a follower was told."""
+
+    def take(self, item: dict[str, Any] | Callable[[], dict[str, Any]]) -> bool:
+        self.append(item() if callable(item) else item)
+        return True
 
 
 def calls(stand: Stand, **fields: object) -> list[str]:
@@ -102,9 +112,9 @@ def test_why_says_how_much_is_remembered(stand: Stand) -> None:
 def test_a_watch_hears_of_what_it_asked_for_until_it_ends(stand: Stand) -> None:
     watch = asked(stand, command="watch", aor="bob@localhost", most=1)
     assert [item["call_id"] for item in watch.items] == ["refused"]
-    heard: list[dict[str, Any]] = []
+    heard = Heard()
     assert watch.follow is not None
-    end = watch.follow(heard.append)
+    end = watch.follow(heard.take)
     stand.decisions.add(decision("amy", aor="sip:amy@localhost"))
     stand.decisions.add(decision("bob", status=200))
     end()
@@ -112,11 +122,69 @@ def test_a_watch_hears_of_what_it_asked_for_until_it_ends(stand: Stand) -> None:
     assert [decision_from(item).call_id for item in heard] == ["bob"]
 
 
+def message(call_id: str, user: str = "bob") -> bytes:
+    head = f"OPTIONS sip:localhost SIP/2.0\r\nTo: <sip:{user}@localhost>\r\nCall-ID: {call_id}\r\n"
+    return f"{head}Authorization: Bearer secret\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, ["1", "2"]),
+        ({"call_id": "1"}, ["1"]),
+        ({"aor": "amy@127.0.0.1"}, ["2"]),
+        ({"aor": "1", "call_id": "1"}, ["1"]),
+        ({"aor": "eve@localhost", "call_id": "eve@localhost"}, []),
+    ],
+)
+def test_a_trace(stand: Stand, fields: dict[str, object], found: list[str]) -> None:
+    trace = asked(stand, command="trace", **fields)
+    assert (list(trace.items), trace.end) == ([], {"now": NOW})
+    assert not stand.traffic.watched
+    heard = Heard()
+    assert trace.follow is not None
+    end = trace.follow(heard.take)
+    flow: Any = SimpleNamespace(transport="TLS", local=Address("::1", 5061), peer=Address("::2", 4))
+    stand.traffic.came(message("1"), flow)
+    stand.traffic.came(message("2", "amy"), flow)
+    assert [item["message"].split("Call-ID: ")[1][0] for item in heard] == found
+    assert "secret" not in str(heard)
+    [counters] = asked(stand, command="counters").items
+    assert counters["trace"] == {"readers": 1, "messages": len(found), "missed": 0}
+    end()
+    end()
+    assert not stand.traffic.watched
+    assert stand.tracer.counters.readers == 0
+
+
+def test_a_traced_message_there_and_back(stand: Stand) -> None:
+    heard = Heard()
+    trace = asked(stand, command="trace").follow
+    assert trace is not None
+    _ = trace(heard.take)
+    flow: Any = SimpleNamespace(transport="UDP", local=Address("192.0.2.1", 5060), peer=None)
+    stand.traffic.left(b"\xff\0", flow, Address("192.0.2.7", 9))
+    [item] = json.loads(json.dumps(heard))
+    traced = Traced(1.5e9, True, "UDP", Address("192.0.2.1", 5060), Address("192.0.2.7", 9), b"\xff\0")
+    assert traced_from({**item, "new": 1}) == traced
+    for name in item:
+        with pytest.raises(Malformed):
+            traced_from({**item, name: None} if name not in ("sent", "transport") else {})
+
+
+def test_what_a_reader_misses_is_counted(stand: Stand) -> None:
+    trace = asked(stand, command="trace").follow
+    assert trace is not None
+    _ = trace(lambda make: False)
+    stand.traffic.left(b"", SimpleNamespace(transport="UDP", local=None), Address("", 0))  # type: ignore[arg-type]
+    assert (stand.tracer.counters.messages, stand.tracer.counters.missed) == (0, 1)
+
+
 def test_a_watch_of_refusals(stand: Stand) -> None:
     watch = asked(stand, command="watch")
-    heard: list[dict[str, Any]] = []
+    heard = Heard()
     assert watch.follow is not None
-    _ = watch.follow(heard.append)
+    _ = watch.follow(heard.take)
     asks = (Step("DigestAuthenticator.authenticate", "Challenge", "no credentials", 0.0),)
     for number, (status, steps) in enumerate([(200, ()), (401, asks), (401, decision().steps), (500, ())]):
         stand.decisions.add(decision(str(number), status=status, steps=steps))

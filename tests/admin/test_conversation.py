@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, capturedLogs
 
-from sipframe.admin.commands import Answer, Unanswerable
-from sipframe.admin.conversation import MOST_QUEUED, Conversation
+from sipframe.admin.commands import Answer, Happened, Unanswerable
+from sipframe.admin.conversation import MOST_QUEUED, MOST_QUEUED_OCTETS, Conversation
 from sipframe.admin.protocol import LONGEST_REQUEST, ErrorKind, Malformed
 
 PATIENCE = 10.0
@@ -89,9 +89,9 @@ class Watched:
     """What a watch follows."""
 
     def __init__(self) -> None:
-        self.happened: Callable[[dict[str, Any]], None] | None = None
+        self.happened: Happened | None = None
 
-    def follow(self, happened: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+    def follow(self, happened: Happened) -> Callable[[], None]:
         self.happened = happened
 
         def end() -> None:
@@ -345,6 +345,28 @@ def test_what_a_slow_watcher_misses_is_counted_where_it_is_missing() -> None:
         {"missed": 5},
         {"item": {"number": -1}},
     ]
+    line.lose()
+
+
+def test_large_items_count_by_their_octets_and_what_is_missed_is_not_made() -> None:
+    watched = Watched()
+    line = Line(lambda: Answer([], {}, watched.follow))
+    line.conversation.dataReceived(b"watch\n")
+    line.said()
+    line.conversation.pauseProducing()
+    made: list[int] = []
+
+    def make() -> dict[str, Any]:
+        made.append(1)
+        return {"text": "x" * (MOST_QUEUED_OCTETS // 3)}
+
+    assert watched.happened is not None
+    assert [watched.happened(make) for _ in range(5)] == [True, True, True, False, False]
+    assert len(made) == 3
+    line.conversation.resumeProducing()
+    assert [next(iter(one)) for one in line.said()] == ["item", "item", "item", "missed"]
+    line.conversation.pauseProducing()
+    assert watched.happened(make)
     line.lose()
 
 
