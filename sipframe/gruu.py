@@ -102,7 +102,7 @@ class Gruus:
         Nobody is asked: whether there is such an AOR, and such an instance, is for :meth:`Gruu.targets` to say.
         """
         value = uri.param("gr")
-        if value is None or uri.user is None:
+        if value is None:
             return None
         if not value:
             return self._read(uri)

@@ -18,12 +18,16 @@ from typing import Final, Protocol
 from sipframe.decisions import Detail, RawStep, cut
 from sipframe.domains import Domains
 from sipframe.events import Events
+from sipframe.gruu import Gruus
 from sipframe.interfaces import IFlow
-from sipframe.message import MessageError, Request, SipURI, format_date
+from sipframe.message import MessageError, Request, SipURI
 from sipframe.registrar.explain import owned, planned_text, terms_changed
 from sipframe.registrar.flow_bindings import FlowBindings
-from sipframe.registrar.plan import Plan, Refusal, Registration, contact_lines, plan, registration_of
+from sipframe.registrar.own_uri import against_own_uri
+from sipframe.registrar.plan import Plan, Refusal, Registration, plan, registration_of
 from sipframe.registrar.removal import MOST_RACES, Removals, Store
+from sipframe.registrar.settings import RegistrarSettings
+from sipframe.registrar.success import Success
 from sipframe.registrar.turns import IDLE, QUEUED, Turns
 from sipframe.roads import flow_text
 from sipframe.seams import GuardedMethod, Inquiry, NotAsked, Seam, field_lines, refusal_for, refusal_line
@@ -144,7 +148,8 @@ class Registrar:
 
     What it asks, and on which terms, holds for as long as it lives: :meth:`reconfigured` makes another one.
     ``most_waiting`` is how many REGISTERs for one AOR may wait for the one that the store is busy with; the next one
-    is answered 503. ``most_asked`` is how many Contact values one REGISTER may have; more are 400.
+    is answered 503. ``most_asked`` is how many Contact values one REGISTER may have; more are 400. Without ``gruus``
+    nobody gets a GRUU, whatever ``settings`` say.
     """
 
     def __init__(
@@ -161,6 +166,8 @@ class Registrar:
         answering: Answering,
         most_waiting: int = 32,
         most_asked: int = 100,
+        settings: RegistrarSettings | None = None,
+        gruus: Gruus | None = None,
     ) -> None:
         self._domains = domains
         self._seam = seam
@@ -175,7 +182,10 @@ class Registrar:
         self._turns = Turns(most_waiting)
         self.removals = Removals(self._turns, store, seam, events, wall_clock)
         self.flow_bindings = FlowBindings(self.removals)
-        self._date = (0, "")
+        settings = RegistrarSettings() if settings is None else settings
+        self._outbound = settings.outbound
+        self._gruus = gruus if settings.gruu else None
+        self._success = Success(settings, self._gruus)
 
     def _configure(self, authenticator: Authenticator, policies: Iterable[Policy], terms: Terms) -> None:
         self._authenticate = self._seam.method(authenticator, "authenticate")
@@ -210,7 +220,7 @@ class Registrar:
             found.rule(_STEP_1, "Rejected", "the Request-URI names no domain that is served")
             self._refuse(transaction, request, Rejected(404, "Domain not served here"), proven=False)
             return
-        registration = registration_of(request, None, self._most_asked)
+        registration = registration_of(request, None, self._most_asked, outbound=self._outbound)
         aor = self._domains.aor_asked(uri, to)
         transaction.work = attempt = _Attempt(self, transaction, steps, aor, registration, self._terms)
         self._authenticate.ask((request, flow), attempt, self._authenticated, self._failed)
@@ -273,6 +283,11 @@ class Registrar:
             why = f"{identity.name} does not own {aor}"
             self._refuse_by(attempt, _STEP_4, why, Rejected(403, "Not your address of record"))
             return
+        if attempt.registration.instances and self._gruus is not None:
+            refusal = against_own_uri(attempt.registration, aor, self._domains, self._gruus)
+            if refusal is not None:
+                self._refuse_by(attempt, refusal.rule, refusal.why, refusal.verdict)
+                return
         if not self._turns.wait(attempt):
             why = "too many registrations of one AOR at once"
             self._refuse_by(attempt, _IN_ORDER, why, refusal_for(NotAsked(why)))
@@ -358,12 +373,9 @@ class Registrar:
         assert attempt.plan is not None
         now = attempt.now
         bindings = attempt.plan.bindings
-        second = int(now)
-        if self._date[0] != second:
-            self._date = (second, f"Date: {format_date(now)}\r\n")
-        fields = f"{contact_lines(bindings, now)}{attempt.fields}{self._date[1]}"
-        if attempt.registration.path_wanted:
-            fields += "".join([f"Path: {value}\r\n" for value in attempt.registration.path])  # RFC 3327 5.3
+        fields = self._success.fields(
+            attempt.request, attempt.aor, attempt.registration, bindings, now, attempt.fields
+        )
         told = (planned_text, attempt.plan.changed, len(bindings))
         attempt.steps.append((_STEP_8, "Accepted", told, 0.0))
         self._answering.answer(attempt.transaction, 200, "OK", fields, kept=True)

@@ -1,24 +1,30 @@
 """The registrar's plan: RFC 3261 10.3 steps 6 to 8 as a pure function.
 
 Rules: (what the REGISTER asks, the bindings as they are, the terms, now) -> an answer and the bindings as they shall
-be. Everything is validated before anything changes; a plan is carried out whole or not at all (step 7). Times are
+be. Everything is validated before anything changes; a plan is carried out whole or not at all (step 7). A binding is
+known by its contact URI, or, when its ``reg_id`` is not None, by that and its instance alone (RFC 5626 6). Times are
 wall-clock seconds; ``now`` is an argument.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
+from sipframe.instances import instance_of
 from sipframe.message import MessageError, NameAddr, OtherURI, Request, SipURI, equivalent, parse_uri
+from sipframe.registrar.outbound import Outbound, flow_of, outbound_of, supports
 from sipframe.verdicts import Binding, Rejected, Terms
 
 __all__ = ["Plan", "Refusal", "Registration", "contact_lines", "plan", "registration_of"]
 
 _ONE_HOUR = 3600
 _STEP_7 = "RFC 3261 10.3 step 7"
+_OUTBOUND = "RFC 5626 6"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 3261 25.1: no quoted string has them as they are
-_NOT_KEPT_AS_TEXT = frozenset(("expires", "q"))
+_NOT_KEPT_AS_TEXT = frozenset(("expires", "q", "pub-gruu", "temp-gruu"))
+"""The last two are ours to say: RFC 5627 5.1."""
 
 
 _new = tuple.__new__  # what a NamedTuple does, without the detour
@@ -37,6 +43,10 @@ class Registration(NamedTuple):
     path_wanted: bool
     """Whether the answer repeats the path (RFC 3327 5.3)."""
     user_agent: str | None
+    instances: bool
+    """Whether a contact names its instance (``+sip.instance``)."""
+    outbound: Outbound
+    """What the reg-ids mean."""
     flow: str | None
 
     def came_by(self, flow: str) -> Registration:
@@ -59,8 +69,13 @@ class Refusal(NamedTuple):
     why: str
 
 
-def registration_of(request: Request, flow: str | None, most_asked: int = 100) -> Registration:
-    """Read a REGISTER. Raises MessageError when it makes no sense, or has more than ``most_asked`` contacts (400)."""
+def registration_of(
+    request: Request, flow: str | None, most_asked: int = 100, *, outbound: bool = True
+) -> Registration:
+    """Read a REGISTER. Raises MessageError when it makes no sense, or has more than ``most_asked`` contacts (400).
+
+    Without ``outbound``, reg-ids mean nothing.
+    """
     star = request.contact_star
     contacts = request.contacts
     expires = request.expires
@@ -70,8 +85,13 @@ def registration_of(request: Request, flow: str | None, most_asked: int = 100) -
         raise MessageError("Contact: * needs Expires: 0")  # RFC 3261 10.3 step 6
     if len(contacts) > most_asked:
         raise MessageError("Too many Contact values")
+    instances = False
     for contact in contacts:
-        _ = contact.uri, contact.q  # they raise when they are malformed
+        _ = contact.uri  # it raises when it is malformed
+        if contact.params:
+            _ = contact.q  # so does this
+            if contact.param("+sip.instance") is not None:
+                instances = True
     path: tuple[str, ...] = ()
     path_wanted = False
     if "path" in request.fields:
@@ -80,12 +100,25 @@ def registration_of(request: Request, flow: str | None, most_asked: int = 100) -
         path = tuple([str(hop) for hop in request.path])
         if _CONTROL.search("".join(path)):
             raise MessageError("Control character in Path")
-        path_wanted = "path" in [tag.lower() for tag in request.supported]
+        path_wanted = supports(request, "path")
     agent = request.first("user-agent")
     number = request.cseq.number
+    reg_ids = outbound_of(request) if instances and outbound else Outbound.IGNORED
     return _new(
         Registration,
-        (request.call_id, number, star, contacts, expires, path, path_wanted, agent, flow),
+        (
+            request.call_id,
+            number,
+            star,
+            contacts,
+            expires,
+            path,
+            path_wanted,
+            agent,
+            instances,
+            reg_ids,
+            flow,
+        ),
     )
 
 
@@ -99,6 +132,11 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
         return Plan((), bool(live))
     if not asked.contacts:
         return Plan(tuple(live), False)  # a query: RFC 3261 10.2.3
+    flows = asked.outbound is not Outbound.IGNORED
+    if flows:
+        refusal = _against_outbound(asked)
+        if refusal is not None:
+            return refusal
     updated = list(live)
     added = 0
     changed = False
@@ -107,12 +145,13 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
         interval = _interval(contact, uri, asked, terms)
         if isinstance(interval, Refusal):
             return interval
-        same = _same(uri, contact.uri_text, live)
+        flow = flow_of(contact) if flows else None
+        same = _same(uri, contact.uri_text, live) if flow is None else _same_flow(flow, live)
         for binding in same:
             if binding.call_id == asked.call_id and binding.cseq >= asked.cseq:
                 return _out_of_order(_STEP_7, asked, binding)
         if changed:
-            same = _same(uri, contact.uri_text, updated)
+            same = _same(uri, contact.uri_text, updated) if flow is None else _same_flow(flow, updated)
         if interval == 0:
             for binding in same:
                 updated.remove(binding)
@@ -137,7 +176,7 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
                 q,
                 params,
                 contact.param("+sip.instance") if params else None,
-                _reg_id(contact) if params else None,
+                None if flow is None else flow[1],
                 asked.path,
                 asked.user_agent,
                 asked.flow,
@@ -200,9 +239,11 @@ def _oldest(updated: list[Binding], before: list[Binding], count: int) -> list[B
 
 
 def _same(uri: SipURI | OtherURI, text: str, bindings: list[Binding]) -> list[Binding]:
-    """The bindings whose contact equals ``uri`` (RFC 3261 10.2.4, 19.1.4)."""
+    """The bindings known by their contact that equals ``uri`` (RFC 3261 10.2.4, 19.1.4)."""
     found: list[Binding] = []
     for binding in bindings:
+        if binding.reg_id is not None:
+            continue  # RFC 5626 6: its contact is not used for comparisons
         if binding.contact == text:
             return [binding]  # no two bindings equal each other
         try:
@@ -211,6 +252,33 @@ def _same(uri: SipURI | OtherURI, text: str, bindings: list[Binding]) -> list[Bi
         except MessageError:
             pass  # what a store holds and nobody can read equals nothing but itself
     return found
+
+
+def _same_flow(flow: tuple[str, int], bindings: list[Binding]) -> list[Binding]:
+    """The bindings of an instance and a reg-id (RFC 5626 6)."""
+    instance, reg_id = flow
+    return [
+        binding
+        for binding in bindings
+        if binding.reg_id == reg_id and instance_of(binding.instance_id) == instance
+    ]
+
+
+def _against_outbound(asked: Registration) -> Refusal | None:
+    if asked.outbound is Outbound.LACKING:
+        why = "a reg-id, and the first hop has put no URI with ob into Path"
+        return Refusal(Rejected(439, "First Hop Lacks Outbound Support"), _OUTBOUND, why)
+    there_to_stay = 0
+    flows = 0
+    for contact in asked.contacts:
+        expires = asked.expires if contact.expires is None else contact.expires
+        if expires != 0:
+            there_to_stay += 1
+            flows += flow_of(contact) is not None
+    if flows and there_to_stay > 1:
+        why = f"{there_to_stay} contacts that are not removed, and a reg-id"
+        return Refusal(Rejected(400, "One contact at a time with reg-id"), _OUTBOUND, why)
+    return None
 
 
 def _kept_params(contact: NameAddr) -> str:
@@ -230,19 +298,18 @@ def _length(contact: str, params: str, asked: Registration) -> int:
     return length
 
 
-def _reg_id(contact: NameAddr) -> int | None:
-    value = contact.param("reg-id")
-    if value is None or not (value.isascii() and value.isdigit() and len(value) <= 10):
-        return None
-    return int(value)
+def contact_lines(
+    bindings: tuple[Binding, ...], now: float, more: Callable[[Binding], str] | None = None
+) -> str:
+    """The Contact fields of a 200: every binding with the seconds it has left (RFC 3261 10.3 step 8).
 
-
-def contact_lines(bindings: tuple[Binding, ...], now: float) -> str:
-    """The Contact fields of a 200: every binding with the seconds it has left (RFC 3261 10.3 step 8)."""
+    ``more`` gives the parameters that a contact has besides those it was registered with.
+    """
     lines: list[str] = []
     for binding in bindings:
         # A binding that is listed is not gone yet, so it never says 0.
         left = max(1, round(binding.expires_at - now))
         q = "" if binding.q is None else f";q={binding.q}"
-        lines.append(f"Contact: <{binding.contact}>;expires={left}{q}{binding.params}\r\n")
+        also = "" if more is None else more(binding)
+        lines.append(f"Contact: <{binding.contact}>;expires={left}{q}{binding.params}{also}\r\n")
     return "".join(lines)
