@@ -18,6 +18,7 @@ from zope.interface.interface import InterfaceClass
 from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
 from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.plugging import Choice
+from sipframe.proxy import ProxySettings
 from sipframe.seams import PluginLimits
 from sipframe.transaction import TransactionSettings
 from sipframe.transport import CertificateFiles, ListenAddress, ResolverSettings, TransportLimits
@@ -150,6 +151,8 @@ class Settings:
     """How many transactions there may be, and their timers."""
     limits: TransportLimits = attrs.field(factory=TransportLimits)
     """What peers may take up."""
+    proxy: ProxySettings = attrs.field(factory=ProxySettings)
+    """Which requests go on to others, and how (RFC 3261 16)."""
     resolving: ResolverSettings = attrs.field(factory=ResolverSettings)
     """How the names in URIs become addresses (RFC 3263)."""
     plug_ins: PluginLimits = attrs.field(factory=PluginLimits)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
-from sipframe.verdicts import Binding, Identity, Terms
+from sipframe.verdicts import Binding, Identity, Routing, Terms
 
 if TYPE_CHECKING:
     from sipframe.message import Request, Via
@@ -73,6 +73,9 @@ class IAuthenticator(Interface):
     def authenticate(request: Request, flow: IFlow) -> object:
         """Decide who sent ``request``; called once for each request that needs an identity, never for ACK or CANCEL.
 
+        A proxy that asks shows its Proxy-Authorization in the place of Authorization, and a Challenge becomes a 407
+        with Proxy-Authenticate (RFC 3261 22.3): it is the same question.
+
         Return :class:`~sipframe.verdicts.Accepted`, :class:`~sipframe.verdicts.Challenge`,
         :class:`~sipframe.verdicts.Rejected`, or :class:`~sipframe.verdicts.Abstained` when this request is none of its
         business. Several are asked in their order: Accepted and Rejected end that, and what was challenged by the end
@@ -130,6 +133,15 @@ class IPolicy(Interface):
 
         Called after authentication. ``terms`` are those that the policies before this one (or the settings) gave.
         Return :class:`~sipframe.verdicts.Terms` (the same or others) or :class:`~sipframe.verdicts.Rejected`.
+        """
+
+    def route(request: Request, identity: Identity | None, routing: Routing) -> object:
+        """Where does a request go that is to be proxied?
+
+        Called when it is known who sent it (``identity``; None when nobody had to prove anything) and that it may be
+        relayed; not for requests that follow a Route which this proxy made for their dialog, nor for ACK and CANCEL.
+        ``routing`` is what the location store, or the policies before this one, found.
+        Return :class:`~sipframe.verdicts.Routing` (the same or another) or :class:`~sipframe.verdicts.Rejected`.
         """
 
 

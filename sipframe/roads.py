@@ -147,8 +147,8 @@ class Roads(Protocol):
     def end_of(self, flow: IFlow) -> OurEnd:
         """Our end of ``flow``."""
 
-    def find(self, text: str | None) -> IFlow | None:
-        """The flow that :func:`flow_text` called ``text``, if it lives."""
+    def find(self, name: str | FlowText | None) -> IFlow | None:
+        """The flow of that name, if it lives; the name may be what :func:`flow_text` has written."""
 
 
 class FlowText(NamedTuple):

@@ -8,6 +8,7 @@ between two requests.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from sipframe.events import Events
 from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.message import MessageError, Request, Response
 from sipframe.plugged import Given, Plugged, PlugIn
+from sipframe.proxy import Branches, FlowTokens, Proxy, ProxyCounters
 from sipframe.registrar import Registrar
 from sipframe.seams import Seam
 from sipframe.sending import Sender
@@ -60,6 +62,7 @@ RELOADED = (
     "limits",
     "peer_ca",
     "policies",
+    "proxy",
     "terms",
 )
 """The settings that can be taken into use while a server runs."""
@@ -189,6 +192,12 @@ class Running:
             most=settings.transactions.max_client_transactions,
             failed=resolver.failed if isinstance(resolver, HearsOfFailures) else None,
         )
+        self._domains = domains
+        self._resolver = resolver
+        key = wiring.secret(settings, entropy)
+        self._signing = FlowTokens(key), Branches(key), ProxyCounters()
+        self._queue = cache(self.layer.queues.queue)
+        self.uas.proxy = self._proxy(self.plugged, settings)
         self.application = Application(
             domains=domains,
             location=self.plugged.location,
@@ -204,6 +213,30 @@ class Running:
 
     def _plugged(self, settings: Settings, before: Plugged | None) -> Plugged:
         return Plugged(settings, self._means.given, self._surroundings, self.seam, before)
+
+    def _proxy(self, plugged: Plugged, settings: Settings) -> Proxy | None:
+        if not settings.proxy.enabled:
+            return None
+        tokens, branches, counters = self._signing
+        return Proxy(
+            settings=settings.proxy,
+            domains=self._domains,
+            authenticator=plugged.authenticator,
+            store=plugged.location,
+            policies=plugged.policies,
+            resolver=self._resolver,
+            sender=self.sender,
+            seam=self.seam,
+            events=self._means.events,
+            wall_clock=self._means.wall_clock,
+            answering=self.uas,
+            tokens=tokens,
+            branches=branches,
+            counters=counters,
+            queue=self._queue,
+            timeout=settings.transactions.timers.timeout,
+            realms=settings.domains if settings.realm is None else (settings.realm,),
+        )
 
     def _surroundings(self, plug_in: PlugIn, credentials: Callable[[], ICredentialSource]) -> Surroundings:
         settings, means = self.settings, self._means
@@ -266,6 +299,7 @@ class Running:
             authenticator=plugged.authenticator, policies=plugged.policies, terms=settings.terms
         )
         self.uas.reconfigure(plugged.policies, {"REGISTER": self.registrar.register})
+        self.uas.proxy = self._proxy(plugged, settings)
         self.ground.take_limits(settings.limits)
         self.connections.tls = tls_client
         self.sender.large = settings.limits.udp_request

@@ -33,12 +33,20 @@ class Composer(Protocol):
     def method(self) -> str:
         """The request's method."""
 
-    def compose(self, via: str, ours: OurEnd) -> bytes:
-        """The whole request with this Via value on top; ``ours`` is for Contact or Record-Route."""
+    @property
+    def branch_end(self) -> str:
+        """What each branch ends with, behind the part that is never the same twice (RFC 5393 4.2.3)."""
+
+    def compose(self, via: str, ours: OurEnd, flow: IFlow) -> bytes:
+        """The whole request with this Via value on top, to leave by ``flow``; ``ours`` is our end of it."""
 
 
 class SendingUser(Protocol):
     """Whoever sends a request. It may hear of the end before :meth:`Sender.send` returns."""
+
+    def sent(self, sending: Sending) -> None:
+        """The request is on its way, to one place or, later, to the next one: ``sending.transaction`` is the try."""
+        return
 
     def response(self, sending: Sending, response: Response) -> None:
         """A response: any number of 1xx, then one final one (to an INVITE any number of 2xx, RFC 6026 7.2)."""
@@ -140,6 +148,10 @@ class Sending(ClientUser):
             self._end()
             self._let_go()
 
+    def stay(self) -> None:
+        """Try no other place than the one at hand."""
+        self._ways.clear()
+
     def give_up(self, status: int, reason: str) -> None:
         """It has failed."""
         if not self.over:
@@ -191,10 +203,11 @@ class Sending(ClientUser):
 
     def _send_on(self, flow: IFlow, hop: Hop | None = None) -> None:
         sender = self._sender
-        branch = COOKIE + sender.entropy(_BRANCH_OCTETS).hex()
+        request = self._request
+        branch = f"{COOKIE}{sender.entropy(_BRANCH_OCTETS).hex()}{request.branch_end}"
         ours = sender.roads.end_of(flow)
         try:
-            data = self._request.compose(via_of(ours, branch), ours)
+            data = request.compose(via_of(ours, branch), ours, flow)
         except ValueError as error:
             self.give_up(500, str(error))
             return
@@ -209,7 +222,8 @@ class Sending(ClientUser):
                 return
         self._heard = False
         self._hop = hop
-        self.transaction = sender.layer.send(data, self._request.method, branch, flow, self)
+        self.transaction = sender.layer.send(data, request.method, branch, flow, self)
+        self._user.sent(self)
 
     def _open_instead(self, hop: Hop) -> None:
         self._ways.appendleft(hop._replace(tcp_too=False))

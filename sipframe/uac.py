@@ -165,10 +165,19 @@ class OwnRequest:
             *given,
             *([] if content_type is None else [("Content-Type", content_type)]),
         ]
-        _ = self.compose("", OurEnd("UDP", "", 0))  # raises for CR or LF anywhere
+        _ = self.whole("", OurEnd("UDP", "", 0))  # raises for CR or LF anywhere
 
-    def compose(self, via: str, ours: OurEnd) -> bytes:
+    @property
+    def branch_end(self) -> str:
+        """Nothing: a request of our own has come from nowhere."""
+        return ""
+
+    def compose(self, via: str, ours: OurEnd, flow: IFlow) -> bytes:
         """The whole request."""
+        return self.whole(via, ours)
+
+    def whole(self, via: str, ours: OurEnd) -> bytes:
+        """The same, by whatever flow."""
         fields = [("Via", via), *self._fields]
         if self._wants_contact:
             # RFC 3261 8.1.1.8: sips, when the Request-URI or the first Route is.

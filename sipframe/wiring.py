@@ -6,7 +6,8 @@ not during a call. Files are opened here, by functions that say so; what is wron
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ __all__ = [
     "StartError",
     "expired",
     "make_state_directory",
+    "secret",
     "tls_client",
     "tls_identity",
     "tls_settings",
@@ -43,6 +45,8 @@ _log = Logger()
 
 CERTIFICATE_NAME = "certificate.pem"
 PRIVATE_KEY_NAME = "private-key.pem"
+SECRET_NAME = "secret"
+_SECRET_OCTETS = 32
 
 
 class StartError(Exception):
@@ -79,6 +83,31 @@ def make_state_directory(path: Path) -> None:
         raise StartError(f"--state {path}: it is a file, not a directory") from None
     except OSError as error:
         raise StartError(f"--state {path}: {error.strerror}") from None
+
+
+def secret(settings: Settings, entropy: Callable[[int], bytes]) -> bytes:
+    """The secret of this server, kept in its state directory: what it has signed is good after a restart, too.
+
+    Raises StartError.
+    """
+    path = settings.state / SECRET_NAME
+    try:
+        if not path.exists():
+            fresh = path.with_suffix(".new")
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(handle, "wb") as file:
+                _ = file.write(entropy(_SECRET_OCTETS))
+                file.flush()
+                os.fsync(file.fileno())
+            _ = fresh.replace(path)
+        found = path.read_bytes()
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}") from None
+    if len(found) < _SECRET_OCTETS:
+        raise StartError(
+            f"{path}: {len(found)} octets, and not {_SECRET_OCTETS}; remove it to have it made anew"
+        )
+    return found
 
 
 def tls_client(settings: Settings) -> TLSClient:

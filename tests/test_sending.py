@@ -27,7 +27,9 @@ class Options:
         self._bad = bad
         self.composed: list[tuple[str, OurEnd]] = []
 
-    def compose(self, via: str, ours: OurEnd) -> bytes:
+    branch_end = ""
+
+    def compose(self, via: str, ours: OurEnd, flow: IFlow) -> bytes:
         if self._bad:
             raise ValueError("it cannot be made")
         self.composed.append((via, ours))

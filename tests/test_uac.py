@@ -26,7 +26,7 @@ OURS = OurEnd("TCP", "192.0.2.1", 5060)
 def made(method: str = "OPTIONS", target: Target | None = None, **parts: Any) -> Request:
     target = target or Target(BOB)
     parts = {"to": BOB, "from_": "sip:example.com", "entropy": entropy(), **parts}
-    data = OwnRequest(method, target, **parts).compose(via_of(OURS, "z9hG4bKours"), OURS)
+    data = OwnRequest(method, target, **parts).whole(via_of(OURS, "z9hG4bKours"), OURS)
     message = parse_message(data)
     assert isinstance(message, Request)
     return message

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from sipframe.interfaces import IFlow, IPolicy
-from sipframe.verdicts import Admitted, Identity, Rejected, Terms
+from sipframe.verdicts import Admitted, Identity, Rejected, Routing, Terms
 
 if TYPE_CHECKING:
     from sipframe.message import Request
@@ -28,3 +28,9 @@ class BasePolicy:
     ) -> Terms | Rejected | object:
         """Leave the terms as they are."""
         return terms
+
+    def route(
+        self, request: Request, identity: Identity | None, routing: Routing
+    ) -> Routing | Rejected | object:
+        """Leave the routing as it is."""
+        return routing

@@ -17,8 +17,9 @@ from sipframe.proxy.routing import Way
 
 __all__ = ["Copy", "forwarded_request", "forwarded_response"]
 
-_INITIALS: Final = frozenset("MmRr")
-"""What the names of the fields that a request loses begin with: Max-Forwards, Max-Breadth, Route."""
+_INITIALS: Final = frozenset("MmRrPp")
+"""What the names of the fields that a request may lose begin with: Max-Forwards, Max-Breadth, Route,
+Proxy-Authorization."""
 _CONTACT_INITIALS: Final = frozenset("MmCc")
 
 
@@ -35,6 +36,10 @@ class Copy(NamedTuple):
     """Record-Route values to be put on top, topmost first."""
     stream: bool = False
     """Whether it goes out over a stream: then Content-Length must be there (RFC 3261 16.6 step 9)."""
+    consumed: frozenset[int] = frozenset()
+    """Which of the Proxy-Authorization fields were for us, by their places: they go no further (RFC 3261 20.28)."""
+    path: str = ""
+    """A Path value to be put on top (RFC 3327 5.2)."""
 
 
 def forwarded_request(request: Request, source: tuple[str, int], copy: Copy) -> bytes:
@@ -45,7 +50,10 @@ def forwarded_request(request: Request, source: tuple[str, int], copy: Copy) -> 
     lines = [f"{request.method} {way.uri_text} SIP/2.0", f"Via: {copy.via}"]  # 16.6 steps 2 and 8
     for value in copy.record_routes:
         lines.append(f"Record-Route: {value}")  # 16.6 step 4
+    if copy.path:
+        lines.append(f"Path: {copy.path}")
     new_routes = way.changed
+    credentials = 0
     if new_routes and "route" not in fields:
         lines.extend([f"Route: {value}" for value in way.routes])  # 16.6 step 6
     via = request.via
@@ -62,6 +70,10 @@ def forwarded_request(request: Request, source: tuple[str, int], copy: Copy) -> 
                     new_routes = False
                     lines.extend([f"Route: {value}" for value in way.routes])
                 continue
+            elif name == "proxy-authorization" and copy.consumed:
+                credentials += 1
+                if credentials - 1 in copy.consumed:
+                    continue
             elif name == "max-breadth":
                 line = f"Max-Breadth: {copy.breadth}"  # RFC 5393 5.3.3
         elif stamping and (initial == "V" or initial == "v") and _name(line) == "via":

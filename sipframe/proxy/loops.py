@@ -59,6 +59,13 @@ class Branches:
         """A branch. ``unique`` is a token that was never used before and that nobody can guess."""
         return f"{COOKIE}{unique}.{loop_part}"
 
+    def stateless(self, request: Request, loop_part: str) -> str:
+        """The branch of a request that is forwarded without a transaction: the same each time (RFC 3261 16.11)."""
+        mac = self._mac.copy()
+        parts = (request.via.text, request.to.tag or "", request.method, str(request.cseq.number))
+        mac.update("\r".join(parts).encode("utf-8", "surrogateescape"))
+        return self.branch(mac.hexdigest(), loop_part)
+
     def looped(self, request: Request, loop_part: str) -> bool:
         """Whether ``request`` was here before as it is now (RFC 5393 4.2.2)."""
         values = request.fields.get("via", ())

@@ -45,7 +45,9 @@ class FlowTokens:
 
     def issue(self, flow: IFlow | FlowText, scope: str = "") -> str:
         """The token of ``flow``, good for ``scope``."""
-        data = _octets(flow.transport, flow.local, flow.peer, flow.serial)
+        transport = flow.transport
+        # Over UDP the addresses are all there is to a flow: each datagram has a serial of its own.
+        data = _octets(transport, flow.local, flow.peer, 0 if transport == "UDP" else flow.serial)
         return _text(self._sign(data, scope) + data)
 
     def read(self, token: str | None, scope: str = "") -> FlowText | None:

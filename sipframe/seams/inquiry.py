@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sipframe.decisions import Detail, RawStep
 
 if TYPE_CHECKING:
+    from sipframe.message import Request
     from sipframe.seams.guard import GuardedMethod, Question
 
 __all__ = ["Inquiry"]
@@ -42,6 +43,10 @@ class Inquiry:
     def rule(self, rule: str, verdict: str, detail: Detail) -> None:
         """A rule of the server's own has been applied."""
         self.steps.append((rule, verdict, detail, 0.0))
+
+    def cancelled(self, cancel: Request) -> bool:
+        """Its request is cancelled. Whether that is seen to; else the request is answered 487 (RFC 3261 9.2)."""
+        return False
 
     def abandon(self) -> None:
         """Nobody wants the answer any more: cancel what is asked."""

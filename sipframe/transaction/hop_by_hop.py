@@ -5,7 +5,9 @@ Rules: both are made from the request as it was sent and change nothing that ide
 
 from __future__ import annotations
 
-from sipframe.message import Request, Response, parse_message, request_bytes
+from collections.abc import Iterable
+
+from sipframe.message import Limits, Request, Response, parse_message, request_bytes
 
 __all__ = ["ack_bytes", "cancel_bytes"]
 
@@ -18,16 +20,18 @@ def ack_bytes(invite: bytes, response: Response) -> bytes:
     return _repeated(invite, "ACK", response.required("to", "To"), ("authorization", "proxy-authorization"))
 
 
-def cancel_bytes(invite: bytes) -> bytes:
-    """The CANCEL for ``invite``, a request of our own (RFC 3261 9.1).
+def cancel_bytes(invite: bytes, reasons: Iterable[str] = ()) -> bytes:
+    """The CANCEL for ``invite``, a request of our own (RFC 3261 9.1); ``reasons`` are Reason values (RFC 3326).
 
     It may be sent once a provisional response has come, on the flow that ``invite`` was sent on.
     """
-    return _repeated(invite, "CANCEL", None, ())
+    return _repeated(invite, "CANCEL", None, (), reasons)
 
 
-def _repeated(invite: bytes, method: str, to: str | None, credentials: tuple[str, ...]) -> bytes:
-    request = parse_message(invite)
+def _repeated(
+    invite: bytes, method: str, to: str | None, credentials: tuple[str, ...], reasons: Iterable[str] = ()
+) -> bytes:
+    request = parse_message(invite, Limits(head=len(invite), lines=len(invite)))  # what we sent we can read
     if not isinstance(request, Request):
         raise ValueError("not a request")
     fields = [("Via", request.via.text)]  # the top one alone
@@ -41,4 +45,5 @@ def _repeated(invite: bytes, method: str, to: str | None, credentials: tuple[str
     ]
     for name in credentials:
         fields += [(name.title(), value) for value in request.all(name)]
+    fields += [("Reason", reason) for reason in reasons]
     return request_bytes(method, request.uri_text, fields)

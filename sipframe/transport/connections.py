@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipframe.interfaces import IFlow
-from sipframe.roads import Hop, OurEnd, host_port, parse_flow_text
+from sipframe.roads import FlowText, Hop, OurEnd, host_port, parse_flow_text
 from sipframe.transport.flow import StreamFlow
 from sipframe.transport.our_ends import OurEnds
 from sipframe.transport.sink import Ground
@@ -113,16 +113,17 @@ class Connections:
         """Our end of ``flow``, as Via says it."""
         return self._ends.end_of(flow)
 
-    def find(self, text: str | None) -> IFlow | None:
-        """The flow that a binding remembers as ``text``, if it lives: a connection of this very process, or a pair of
+    def find(self, name: str | FlowText | None) -> IFlow | None:
+        """The flow that a binding remembers by that name, if it lives: a connection of this very process, or a pair of
         UDP addresses of which one is still ours.
         """
-        if not text:
+        if not name:
             return None
-        try:
-            name = parse_flow_text(text)
-        except ValueError:
-            return None
+        if isinstance(name, str):
+            try:
+                name = parse_flow_text(name)
+            except ValueError:
+                return None
         if name.transport == "UDP":
             return self._ends.datagrams_from(name.local, name.peer)
         flow = self.ground.flows.get(name.serial)

@@ -28,6 +28,7 @@ from sipframe.message import (
     parse_message,
     response_bytes,
 )
+from sipframe.proxy import Preprocessed
 from sipframe.seams import GuardedMethod, Inquiry, Seam, field_lines, name_of, refusal_line, report
 from sipframe.transaction import ServerTransaction, TransactionUser
 from sipframe.uas.recording import Recorder
@@ -95,6 +96,16 @@ Core = Callable[[ServerTransaction], None]
 """What answers the requests with one method; it may raise MessageError before it has done anything."""
 
 
+class Forwarding(Protocol):
+    """What forwards the requests that are not for this server itself: the proxy (RFC 3261 16)."""
+
+    def takes(self, request: Request, flow: IFlow) -> Preprocessed | None: ...
+
+    def proxy(self, transaction: ServerTransaction, come: Preprocessed) -> None: ...
+
+    def ack(self, request: Request, flow: IFlow) -> None: ...
+
+
 class _Arrival(Inquiry):
     """A request that policies are asked about before anything else. It goes to the core that there was when it came."""
 
@@ -142,6 +153,8 @@ class UserAgentServer(TransactionUser):
         self._recorder = Recorder(Decisions(0) if decisions is None else decisions, wall_clock, aor_of)
         self._cores: Mapping[str, Core] = MappingProxyType({})
         self._allow = ""
+        self.proxy: Forwarding | None = None
+        """What takes the requests that are not for this server itself; without it they are refused."""
         self._ongoing: dict[tuple[str, int, str | None], ServerTransaction] = {}
         self._by_flow: dict[int, dict[ServerTransaction, None]] = {}
         self.counters = UserAgentServerCounters()
@@ -188,7 +201,7 @@ class UserAgentServer(TransactionUser):
             # RFC 3261 8.2.2.2: the same request by another path. Ongoing ones are known by these three.
             mark = (call_id, cseq.number, from_.tag)
             other = self._ongoing.get(mark)
-            if other is not None and other.method == transaction.method:
+            if other is not None and other.method == transaction.method and not self._takes(transaction):
                 self.counters.merged += 1
                 why = "a request with this Call-ID, CSeq and From tag is under way: it came by two paths"
                 self._refuse(transaction, 482, "RFC 3261 8.2.2.2", why, "Loop Detected")
@@ -210,10 +223,20 @@ class UserAgentServer(TransactionUser):
 
     def ack(self, request: Request, flow: IFlow) -> None:
         """An ACK that belongs to no transaction of ours: never answered (RFC 3261 17.1.1.3)."""
-        self.counters.stray_acks += 1
+        try:
+            # What was answered without a transaction: it ends here, like every ACK for an answer that is no 2xx.
+            ours = self.proxy is None or request.to.tag == self._tag(request)
+        except MessageError:
+            ours = True
+        if ours or self.proxy is None:
+            self.counters.stray_acks += 1
+        else:
+            self.proxy.ack(request, flow)
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
-        """A CANCEL for a request that we have not answered yet (RFC 3261 9.2)."""
+        """A CANCEL for a request that we have not answered yet (RFC 3261 9.2, 16.10)."""
+        if transaction.work is not None and transaction.work.cancelled(cancel):
+            return
         steps = (("RFC 3261 9.2", "Rejected", "it was cancelled", 0.0),)
         self.answer(transaction, 487, "Request Terminated", kept=True, steps=steps)
 
@@ -323,8 +346,28 @@ class UserAgentServer(TransactionUser):
         status, reason, fields = self._seam.failed(arrival, asked, error)
         self.answer(arrival.transaction, status, reason, field_lines(fields), kept=False)
 
+    def _takes(self, transaction: ServerTransaction) -> Preprocessed | None:
+        """The request for the proxy, unless it is for this server itself. Raises MessageError."""
+        proxy, request = self.proxy, transaction.request
+        if proxy is None or (
+            request.method == "REGISTER"
+            and "route" not in request.fields
+            and self._serves(request.uri, transaction.flow)
+        ):
+            return None
+        return proxy.takes(request, transaction.flow)
+
     def _dispatch(self, transaction: ServerTransaction, cores: Mapping[str, Core]) -> None:
         request = transaction.request
+        if self.proxy is not None:
+            try:
+                come = self._takes(transaction)
+                if come is not None:
+                    self.proxy.proxy(transaction, come)
+                    return
+            except MessageError as error:
+                self._answer_error(transaction, error, "RFC 3261 16.3 step 1")
+                return
         core = cores.get(request.method)
         if core is None:
             # RFC 3261 8.2.1; 21.5.2: 501 is for methods that are not known at all.
@@ -366,8 +409,7 @@ class UserAgentServer(TransactionUser):
             why = "the Request-URI is neither a domain nor an address of this server"
             self._refuse(transaction, 404, "RFC 3261 11.2", why)
             return
-        steps = (("RFC 3261 11.2", "Accepted", "the capabilities of this server", 0.0),)
-        self.answer(transaction, 200, "OK", f"{self._allow}{_CAPABILITIES}", kept=False, steps=steps)
+        self.capabilities(transaction)
 
     # Answers.
 
@@ -408,6 +450,23 @@ class UserAgentServer(TransactionUser):
         else:
             transaction.respond_stateless(status, data)
         self._recorder.record(request, flow, peer, status, reason, steps, aor)
+
+    def pass_on(self, transaction: ServerTransaction, response: Response, data: bytes) -> None:
+        """Send ``data``, the final ``response`` of somebody else as it goes to the client (RFC 3261 16.7)."""
+        request, flow, work = transaction.request, transaction.flow, transaction.work
+        if transaction.mark is not None:
+            self._forget_flow(transaction)
+        else:
+            self._remember(transaction)
+        transaction.work = None
+        transaction.respond(response.status, data)
+        steps, aor = ((), None) if work is None else (work.steps, work.aor)
+        self._recorder.record(request, flow, flow.peer, response.status, response.reason, steps, aor)
+
+    def capabilities(self, transaction: ServerTransaction) -> None:
+        """Answer an OPTIONS as its final recipient (RFC 3261 11.2)."""
+        steps = (("RFC 3261 11.2", "Accepted", "the capabilities of this server", 0.0),)
+        self.answer(transaction, 200, "OK", f"{self._allow}{_CAPABILITIES}", kept=False, steps=steps)
 
     def _refuse(
         self,

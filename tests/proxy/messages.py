@@ -55,7 +55,7 @@ def words(actions: Sequence[Action]) -> list[str]:
 def _word(action: Action) -> str:
     match action:
         case Forward(branch, target):
-            return f"forward {branch} {target.uri.partition(":")[2].partition("@")[0]}"
+            return f"forward {branch} {target.uri.partition(':')[2].partition('@')[0]}"
         case Respond(status, None):
             return f"answer {status}"
         case Respond(status):

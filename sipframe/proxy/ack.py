@@ -1,0 +1,95 @@
+"""An ACK for a 2xx on its way: no transaction, no answer, one try (RFC 3261 16.11, 13.2.2.4).
+
+Rules: the same ACK always leaves with the same branch, so that a later element can tell that it is the same. What
+cannot be sent is counted and dropped: the 2xx will come again, and so will the ACK.
+"""
+
+from __future__ import annotations
+
+from sipframe.interfaces import IFlow
+from sipframe.message import MessageError, Request
+from sipframe.proxy.fork import Outgoing
+from sipframe.proxy.forwarding import Copy, forwarded_request
+from sipframe.proxy.reaching import Road, road_to
+from sipframe.proxy.routing import Preprocessed, Way, way
+from sipframe.roads import FlowText, Hop, parse_flow_text
+from sipframe.seams import GuardedMethod, Inquiry
+from sipframe.sending import via_of
+from sipframe.verdicts import Target
+
+__all__ = ["AckCopy"]
+
+
+class AckCopy(Inquiry):
+    """One ACK that is passed on. ``forwards`` is the Max-Forwards of the copy, ``branch`` its branch."""
+
+    __slots__ = ("_branch", "_flow", "_forwards", "_out", "_request", "_way", "come")
+
+    def __init__(
+        self,
+        out: Outgoing,
+        request: Request,
+        flow: IFlow,
+        come: Preprocessed,
+        forwards: int,
+        branch: str,
+    ) -> None:
+        super().__init__([], "")
+        self._out = out
+        self._request = request
+        self._flow = flow
+        self.come = come
+        self._forwards = forwards
+        self._branch = branch
+        self._way: Way | None = None
+
+    def send_to(self, target: Target, name: FlowText | None) -> None:
+        """Send it to ``target``; ``name`` is the flow that a Route of ours names."""
+        try:
+            self._way = found = way(self.come, target.uri, target.path)
+            given = name is None and target.flow is not None
+            if given and target.flow is not None:
+                name = parse_flow_text(target.flow)
+        except ValueError:  # MessageError too
+            self.dropped()
+            return
+        hop = found.next_hop
+        secure = target.secure or hop.scheme == "sips" or found.uri_text[:5].lower() == "sips:"
+        if name is not None:
+            road = Road.EITHER if given else road_to(hop, name)
+            if road is not Road.URI:
+                flow = self._out.roads.find(name)
+                if flow is not None and (flow.secure or not secure):
+                    self._send(flow)
+                    return
+                if road is Road.FLOW:
+                    self.dropped()
+                    return
+        if secure and hop.scheme != "sips":
+            hop = hop._replace(scheme="sips")
+        self._out.resolve.ask((hop,), self, AckCopy._resolved, AckCopy._unresolved)
+
+    def dropped(self, reason: str = "") -> None:
+        """It goes nowhere."""
+        self._out.counters.acks_dropped += 1
+
+    def _resolved(self, hops: object) -> None:
+        if isinstance(hops, list | tuple) and hops and type(hops[0]) is Hop:
+            _ = self._out.roads.open(hops[0], self._send, self.dropped)
+        else:
+            self.dropped()
+
+    def _unresolved(self, asked: GuardedMethod, error: BaseException) -> None:
+        self.dropped()
+
+    def _send(self, flow: IFlow) -> None:
+        assert self._way is not None
+        via = via_of(self._out.roads.end_of(flow), self._branch)
+        copy = Copy(self._way, via, self._forwards, 1, (), flow.transport != "UDP")
+        try:
+            data = forwarded_request(self._request, self._flow.peer, copy)
+        except MessageError:
+            self.dropped()
+            return
+        flow.send(data)
+        self._out.counters.acks += 1

@@ -1,0 +1,502 @@
+"""The proxy's driver: RFC 3261 16.3 to 16.5 step by step, one method a step; then a fork takes over.
+
+Rules: the checks first (16.3), then each plug-in once and in this order: authenticator, location store, policies. Who
+must prove what is decided in :mod:`sipframe.proxy.relaying`; nothing that a plug-in does wrong lets a request through.
+Before somebody has proved something nothing is kept. ACK is passed on without a transaction, by a Route of ours or to
+a user of ours, and never answered (16.11). What a request was answered, and why, is recorded like every answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol
+
+from sipframe.decisions import Detail, RawStep, cut
+from sipframe.domains import Domains
+from sipframe.events import Events
+from sipframe.interfaces import IFlow
+from sipframe.message import MessageError, Request, SipURI, parse_credentials
+from sipframe.proxy.ack import AckCopy
+from sipframe.proxy.context import Forking, ResponseContext
+from sipframe.proxy.fork import Answering, Fork, Outgoing, ProxyCounters
+from sipframe.proxy.here import Here
+from sipframe.proxy.loops import Branches
+from sipframe.proxy.reaching import Found, reach
+from sipframe.proxy.relaying import Must, Standing, must
+from sipframe.proxy.routing import Preprocessed, preprocess
+from sipframe.proxy.settings import ProxySettings
+from sipframe.proxy.targets import target_of
+from sipframe.proxy.token import FlowTokens
+from sipframe.proxy.validation import AnswerHere, Refusal, Valid, Validation, validate
+from sipframe.roads import FlowText
+from sipframe.seams import GuardedMethod, Inquiry, Seam, field_lines, refusal_line
+from sipframe.sending import Sender
+from sipframe.transaction import ServerTransaction, TimerQueue
+from sipframe.verdicts import (
+    Abstained,
+    Accepted,
+    Challenge,
+    Identity,
+    Rejected,
+    Routing,
+    Snapshot,
+    Target,
+)
+
+__all__ = ["Proxied", "Proxy"]
+
+_RECORDED: Final = frozenset({"INVITE", "SUBSCRIBE", "NOTIFY", "REFER"})
+"""The methods that begin dialogs (RFC 3261 12.1, RFC 6665 4.3, RFC 3515 2.4)."""
+
+_AUTHORIZED: Final = "RFC 3261 16.3 step 6"
+_TARGETS: Final = "RFC 3261 16.5"
+
+
+class Authenticator(Protocol):
+    """IAuthenticator for the type checker."""
+
+    def authenticate(self, request: Request, flow: IFlow) -> object: ...
+
+
+class Policy(Protocol):
+    """The part of IPolicy that a proxied request is asked of."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object: ...
+
+
+class Locations(Protocol):
+    """The part of ILocationStore that a proxy needs."""
+
+    def lookup(self, aor: str) -> object: ...
+
+
+class Resolver(Protocol):
+    """Finds the hops of a URI (RFC 3263)."""
+
+    def resolve(self, uri: SipURI) -> object: ...
+
+
+class Proxied(Inquiry):
+    """One request on its way through the steps."""
+
+    __slots__ = (
+        "claims",
+        "come",
+        "dialog_flow",
+        "flow",
+        "follows",
+        "fork",
+        "found",
+        "identity",
+        "loop_part",
+        "policies_left",
+        "proxy",
+        "request",
+        "routing",
+        "transaction",
+        "valid",
+    )
+
+    aor: str
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        transaction: ServerTransaction,
+        steps: list[RawStep],
+        come: Preprocessed,
+        valid: Valid,
+        loop_part: str,
+    ) -> None:
+        super().__init__(steps, "")
+        self.proxy = proxy
+        self.transaction = transaction
+        self.request = transaction.request
+        self.flow = transaction.flow
+        self.come = come
+        self.valid = valid
+        self.loop_part = loop_part
+        self.follows = False
+        self.claims: str | None = None
+        """The AOR of ours that From claims; empty for a domain without a user."""
+        self.dialog_flow: FlowText | None = None
+        self.identity: Identity | None = None
+        self.policies_left: Iterator[GuardedMethod] = iter(())
+        self.routing = Routing(())
+        self.found: Found | None = None
+        self.fork: Fork | None = None
+
+    def cancelled(self, cancel: Request) -> bool:
+        """Cancel the branches, if there are any (RFC 3261 16.10)."""
+        if self.fork is None:
+            return False
+        self.fork.cancel(cancel)
+        return True
+
+    def abandon(self) -> None:
+        """The transaction is gone: nobody can be answered any more."""
+        super().abandon()
+        if self.fork is not None and not self.fork.context.done:
+            self.fork.cancel(None)
+
+
+class Proxy:
+    """Forwards requests that the UAS core has found to be sound and not meant for this server itself.
+
+    What it asks holds for as long as it lives: a reload makes another one, with the same ``tokens`` and ``branches``.
+    ``queue(event, seconds)`` gives a timer queue, ``timeout`` is 64*T1; ``realms`` are those that credentials for us
+    name.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: ProxySettings,
+        domains: Domains,
+        authenticator: Authenticator,
+        store: Locations,
+        policies: Iterable[Policy],
+        resolver: Resolver,
+        sender: Sender,
+        seam: Seam,
+        events: Events,
+        wall_clock: Callable[[], float],
+        answering: Answering,
+        tokens: FlowTokens,
+        branches: Branches,
+        counters: ProxyCounters,
+        queue: Callable[[str, float], TimerQueue],
+        timeout: float = 32.0,
+        realms: Iterable[str] = (),
+    ) -> None:
+        self._settings = settings
+        self._domains = domains
+        self._seam = seam
+        self._seconds = seam.seconds
+        self._authenticate = seam.method(authenticator, "authenticate")
+        self._lookup = seam.method(store, "lookup")
+        self._policies = tuple([seam.method(policy, "route") for policy in policies])
+        self._events = events
+        self._wall_clock = wall_clock
+        self._answering = answering
+        self._tokens = tokens
+        self._branches = branches
+        self._roads = sender.roads
+        self._realms = frozenset(realms)
+        self._validation = Validation(max_forwards=settings.max_forwards, max_breadth=settings.max_breadth)
+        self._in_front = frozenset(name.lower() for name in settings.relay_to)
+        self.counters = counters
+        self._outgoing = Outgoing(
+            sender=sender,
+            resolve=seam.method(resolver, "resolve"),
+            answering=answering,
+            tokens=tokens,
+            events=events,
+            seconds=seam.seconds,
+            timer_c=queue("timer C", settings.timer_c),
+            timer_cancel=queue("64*T1 after CANCEL", timeout),
+            tls_by_transport=settings.record_route_tls == "transport",
+            counters=counters,
+        )
+
+    # What the UAS core calls.
+
+    def takes(self, request: Request, flow: IFlow) -> Preprocessed | None:
+        """The request after RFC 3261 16.4, when it is to be forwarded; None when it is for this server itself.
+
+        Raises MessageError when a Route that matters is malformed.
+        """
+        here = self._here(request, flow)
+        come = preprocess(request, here)
+        uri = come.uri
+        if not come.routes and isinstance(uri, SipURI) and not uri.user and here.here(uri):
+            return None
+        return come
+
+    def proxy(self, transaction: ServerTransaction, come: Preprocessed) -> None:
+        """Forward one request. Raises MessageError when it is malformed; then nothing has happened."""
+        request, flow = transaction.request, transaction.flow
+        work = transaction.work
+        steps: list[RawStep] = [] if work is None else work.steps
+        loop_part = self._branches.loop_part(request)
+        valid = validate(request, self._branches, loop_part, self._validation)
+        if isinstance(valid, AnswerHere):
+            self._answering.capabilities(transaction)
+            return
+        if isinstance(valid, Refusal):
+            transaction.work = Inquiry(steps)
+            self._refuse(transaction, valid.verdict, valid.rule, valid.why)
+            return
+        transaction.work = proxied = Proxied(self, transaction, steps, come, valid, loop_part)
+        uri, from_ = come.uri, request.from_.uri
+        domain = self._domains.domain_of(uri.host) if isinstance(uri, SipURI) else None
+        if domain is not None and isinstance(uri, SipURI):
+            proxied.aor = self._domains.aor_of(uri) or ""
+        if isinstance(from_, SipURI) and self._domains.domain_of(from_.host) is not None:
+            proxied.claims = self._domains.aor_of(from_) or ""
+        by_flow = self._follow(proxied)
+        standing = Standing(
+            follows=proxied.follows,
+            by_flow=by_flow,
+            claims=proxied.claims is not None,
+            inbound=domain is not None and not come.routes,
+            in_front=not come.routes and isinstance(uri, SipURI) and uri.host.lower() in self._in_front,
+        )
+        what, why = must(standing, self._settings.strangers)
+        if what is Must.NOTHING:
+            steps.append((_AUTHORIZED, "Passed", why, 0.0))
+            self._locate(proxied)
+        elif what is Must.BE_REFUSED:
+            self._refuse(transaction, Rejected(403, "Forbidden"), _AUTHORIZED, why)
+        else:
+            steps.append((_AUTHORIZED, "Proof", why, 0.0))
+            shown = request.as_to_server()
+            self._authenticate.ask((shown, flow), proxied, self._authenticated, self._failed)
+
+    def ack(self, request: Request, flow: IFlow) -> None:
+        """Pass on an ACK for a 2xx, or drop it (RFC 3261 16.11)."""
+        try:
+            come = self.takes(request, flow)
+            loop_part = self._branches.loop_part(request)
+            forwards = request.max_forwards
+            looped = self._branches.looped(request, loop_part)
+        except MessageError:
+            come, looped, forwards, loop_part = None, False, None, ""
+        if come is None or looped or forwards == 0:
+            self.counters.acks_dropped += 1
+            return
+        left = self._settings.max_forwards if forwards is None else forwards - 1
+        copy = AckCopy(
+            self._outgoing, request, flow, come, left, self._branches.stateless(request, loop_part)
+        )
+        tokens = self._flows_of(request, flow, come)
+        if any(name is not None for name in tokens):
+            aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) else None
+            if aor is None:
+                copy.send_to(Target(come.uri_text), tokens[-1])
+                return
+        aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) and not come.routes else None
+        if aor is None:
+            self.counters.acks_dropped += 1  # no open relay
+            return
+        copy.aor = aor
+        self._lookup.ask((aor,), copy, self._ack_located, _ack_failed)
+
+    # Steps of a request.
+
+    def _authenticated(self, proxied: Proxied, verdict: object) -> None:
+        # RFC 3261 16.3 step 6, 22.3
+        name = self._authenticate.name
+        if type(verdict) is Accepted:
+            identity = verdict.identity
+            aors: object = identity.aors if type(identity) is Identity else None
+            if not isinstance(aors, frozenset | set):
+                raise TypeError("not what an IAuthenticator gives")
+            proxied.note(name, "Accepted", identity.name, self._seconds())
+            if proxied.claims is not None and proxied.claims not in aors:
+                why = f"{identity.name} does not own {proxied.claims or 'the domain'}, which From names"
+                self._refuse(
+                    proxied.transaction, Rejected(403, "Not your address of record"), _AUTHORIZED, why
+                )
+                return
+            proxied.identity = identity
+            self._locate(proxied)
+        elif type(verdict) is Challenge:
+            fields = field_lines([("Proxy-Authenticate", value) for value in verdict.values])
+            if not fields:
+                raise ValueError("a Challenge without a value")  # RFC 3261 20.27
+            proxied.note(name, "Challenge", cut(verdict.reason), self._seconds())
+            phrase = "Proxy Authentication Required"
+            self._answering.answer(proxied.transaction, 407, phrase, fields, kept=False)
+        elif type(verdict) is Rejected:
+            self._rejected(proxied, name, verdict)
+        elif type(verdict) is Abstained:
+            proxied.note(name, "Abstained", cut(verdict.reason), self._seconds())
+            why = "no authenticator has anything to say about the request"
+            self._refuse(proxied.transaction, Rejected(403, "Forbidden"), _AUTHORIZED, why)
+        else:
+            raise TypeError("not what an IAuthenticator gives")
+
+    def _locate(self, proxied: Proxied) -> None:
+        # RFC 3261 16.5
+        come = proxied.come
+        uri = come.uri
+        settings = self._settings
+        if proxied.aor and isinstance(uri, SipURI) and uri.param("maddr") is None:
+            self._lookup.ask((proxied.aor,), proxied, self._located, self._failed)
+            return
+        if isinstance(uri, SipURI) and self._domains.domain_of(uri.host) is not None:
+            why = "the Request-URI names no user of the domain"
+            self._refuse(proxied.transaction, Rejected(404, "Not Found"), _TARGETS, why)
+            return
+        target = target_of(come.uri_text)
+        if target is None:
+            why = "the Request-URI is neither sip nor sips"
+            self._refuse(proxied.transaction, Rejected(416, "Unsupported URI Scheme"), _TARGETS, why)
+            return
+        proxied.routing = Routing((target,), "", settings.record_route, settings.recurse)
+        self._ask_policies(proxied)
+
+    def _located(self, proxied: Proxied, snapshot: object) -> None:
+        if type(snapshot) is not Snapshot:
+            raise TypeError("lookup() gave no Snapshot")
+        found = self._reach(snapshot, proxied.come.uri.scheme == "sips")
+        proxied.found = found
+        proxied.dialog_flow = None
+        told: Detail = (_found_text, found)
+        proxied.note(self._lookup.name, "Snapshot", told, self._seconds())
+        settings = self._settings
+        proxied.routing = Routing(found.targets, proxied.aor, settings.record_route, settings.recurse)
+        self._ask_policies(proxied)
+
+    def _ask_policies(self, proxied: Proxied) -> None:
+        if proxied.follows:
+            self._forward(proxied)
+            return
+        proxied.policies_left = iter(self._policies)
+        self._ask_next(proxied)
+
+    def _ask_next(self, proxied: Proxied) -> None:
+        policy = next(proxied.policies_left, None)
+        if policy is None:
+            self._forward(proxied)
+        else:
+            arguments = (proxied.request, proxied.identity, proxied.routing)
+            policy.ask(arguments, proxied, self._routed, self._failed)
+
+    def _routed(self, proxied: Proxied, verdict: object) -> None:
+        asked = proxied.asked
+        assert asked is not None
+        if type(verdict) is Routing:
+            changed: Detail = ""
+            if verdict is not proxied.routing:
+                _check(verdict)
+                if verdict != proxied.routing:
+                    changed = (_routing_text, verdict)
+            proxied.note(asked.name, "Routing", changed, self._seconds())
+            proxied.routing = verdict
+            self._ask_next(proxied)
+        elif type(verdict) is Rejected:
+            self._rejected(proxied, asked.name, verdict)
+        else:
+            raise TypeError("not what an IPolicy gives")
+
+    def _forward(self, proxied: Proxied) -> None:
+        # RFC 3261 16.6
+        transaction, routing = proxied.transaction, proxied.routing
+        if transaction.answered:
+            return
+        sips = proxied.come.uri.scheme == "sips"
+        forking = Forking(recurse=routing.recurse, max_targets=self._settings.max_targets)
+        method = transaction.method
+        context = ResponseContext(method, proxied.valid.breadth, sips=sips, forking=forking)
+        proxied.fork = fork = Fork(
+            proxied,
+            self._outgoing,
+            context,
+            proxied.come,
+            proxied.valid,
+            proxied.loop_part,
+            record=routing.record_route and method in _RECORDED,
+            dialog_flow=proxied.dialog_flow,
+            insecure=proxied.found is not None and proxied.found.insecure,
+            consumed=self._consumed(proxied),
+        )
+        self.counters.proxied += 1
+        fork.begin(routing.targets)
+
+    # Within.
+
+    def _here(self, request: Request, flow: IFlow) -> Here:
+        return Here(self._domains, self._tokens, request.call_id, self._roads.end_of(flow), flow)
+
+    def _flows_of(self, request: Request, flow: IFlow, come: Preprocessed) -> list[FlowText | None]:
+        if not come.taken:
+            return []
+        here = self._here(request, flow)
+        return [here.flow_of(uri) for uri in come.taken]
+
+    def _follow(self, proxied: Proxied) -> bool:
+        """See which of our Routes the request follows; whether it came by the flow that the first one names."""
+        names = self._flows_of(proxied.request, proxied.flow, proxied.come)
+        if not any(name is not None for name in names):
+            return False
+        proxied.follows = True
+        proxied.dialog_flow = names[-1]
+        first, flow = names[0], proxied.flow
+        if first is None or first[:3] != (flow.transport, flow.local, flow.peer):
+            return False
+        return flow.transport == "UDP" or first.serial == int(flow.serial)
+
+    def _consumed(self, proxied: Proxied) -> frozenset[int]:
+        """Which Proxy-Authorization fields were for us (RFC 3261 20.28): no secret of our users goes any further."""
+        request = proxied.request
+        if "proxy-authorization" not in request.fields:
+            return frozenset()
+        ours: set[int] = set()
+        for place, value in enumerate(request.all("proxy-authorization")):
+            try:
+                realms = [one.params.get("realm") for one in parse_credentials([value])]
+            except MessageError:
+                continue
+            if any(realm in self._realms or (realm is None and proxied.identity) for realm in realms):
+                ours.add(place)
+        return frozenset(ours)
+
+    def _reach(self, snapshot: Snapshot, secure: bool) -> Found:
+        return reach(snapshot.bindings, self._wall_clock(), secure, self._roads.find)
+
+    def _ack_located(self, copy: AckCopy, snapshot: object) -> None:
+        if type(snapshot) is not Snapshot:
+            raise TypeError("lookup() gave no Snapshot")
+        targets = self._reach(snapshot, copy.come.uri.scheme == "sips").targets
+        if targets:
+            # RFC 3261 16.11: a stateless proxy has one target, the same one each time.
+            copy.send_to(max(targets, key=_q), None)
+        else:
+            self.counters.acks_dropped += 1
+
+    def _rejected(self, proxied: Proxied, name: str, verdict: Rejected) -> None:
+        """A plug-in has refused. Raises TypeError or ValueError when that cannot be sent."""
+        status, reason = refusal_line(verdict)
+        fields = field_lines(verdict.fields)
+        proxied.note(name, "Rejected", cut(verdict.reason), self._seconds())
+        self._answering.answer(proxied.transaction, status, reason, fields, kept=proxied.identity is not None)
+
+    def _failed(self, proxied: Proxied, asked: GuardedMethod, error: BaseException) -> None:
+        verdict = self._seam.failed(proxied, asked, error)
+        status, reason = refusal_line(verdict)
+        fields = field_lines(verdict.fields)
+        self._answering.answer(proxied.transaction, status, reason, fields, kept=proxied.identity is not None)
+
+    def _refuse(self, transaction: ServerTransaction, verdict: Rejected, rule: str, why: str) -> None:
+        steps = ((rule, "Rejected", cut(why), 0.0),)
+        fields = field_lines(verdict.fields)
+        self._answering.answer(transaction, verdict.status, verdict.reason, fields, kept=False, steps=steps)
+
+
+def _ack_failed(copy: AckCopy, asked: GuardedMethod, error: BaseException) -> None:
+    copy.dropped()
+
+
+def _q(target: Target) -> int:
+    return target.q
+
+
+def _found_text(found: Found) -> str:
+    parts = [f"{len(found.targets)} {'target' if len(found.targets) == 1 else 'targets'}"]
+    parts.extend([f"{contact} left out: {why}" for contact, why in found.left_out])
+    return "; ".join(parts)
+
+
+def _routing_text(routing: Routing) -> str:
+    return ", ".join([target.uri for target in routing.targets]) or "no targets"
+
+
+def _check(routing: Routing) -> None:
+    """Raise ValueError or TypeError for a routing that cannot be followed: whoever gave it has a bug."""
+    for target in routing.targets:
+        if type(target) is not Target or target_of(target.uri) is None:
+            raise ValueError("a Routing with a target that is no SIP URI")
+        if type(target.q) is not int:
+            raise TypeError("a target whose q is no whole number")
