@@ -62,6 +62,9 @@ class World:
     def hop_failed(self, hop: Hop, response: Response | None) -> None:
         self.failures.append((str(hop), None if response is None else response.status))
 
+    def sent(self, sending: Sending) -> None:
+        pass
+
     def response(self, sending: Sending, response: Response) -> None:
         self.told.append(response.status)
 
