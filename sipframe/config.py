@@ -19,6 +19,7 @@ from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStor
 from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.plugging import Choice
 from sipframe.proxy import ProxySettings
+from sipframe.registrar import RegistrarSettings
 from sipframe.seams import PluginLimits
 from sipframe.transaction import TransactionSettings
 from sipframe.transport import CertificateFiles, ListenAddress, ResolverSettings, TransportLimits
@@ -153,6 +154,8 @@ class Settings:
     """What peers may take up."""
     proxy: ProxySettings = attrs.field(factory=ProxySettings)
     """Which requests go on to others, and how (RFC 3261 16)."""
+    registrar: RegistrarSettings = attrs.field(factory=RegistrarSettings)
+    """What phones get that register: flows, URIs of their own, routes (RFC 5626, 5627, 3608)."""
     resolving: ResolverSettings = attrs.field(factory=ResolverSettings)
     """How the names in URIs become addresses (RFC 3263)."""
     plug_ins: PluginLimits = attrs.field(factory=PluginLimits)

@@ -27,6 +27,7 @@ from sipframe.config import Settings
 from sipframe.decisions import Decisions
 from sipframe.domains import Domains
 from sipframe.events import Events
+from sipframe.gruu import Gruus
 from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.message import MessageError, Request, Response
 from sipframe.plugged import Given, Plugged, PlugIn
@@ -134,6 +135,8 @@ class Running:
         except ValueError as error:
             raise StartError(str(error)) from None
         wiring.make_state_directory(settings.state)
+        key = wiring.secret(settings, entropy)
+        self.gruus = Gruus(domains, key, entropy) if settings.registrar.gruu else None
         self.seam = Seam(reactor, settings.plug_ins, events)
         tls_client = wiring.tls_client(settings)
         self.plugged = self._plugged(settings, None)
@@ -149,6 +152,7 @@ class Running:
             decisions=means.decisions,
             wall_clock=wall_clock,
             aor_of=domains.aor_of,
+            option_tags=settings.registrar.option_tags,
         )
         self.registrar = Registrar(
             domains=domains,
@@ -161,6 +165,8 @@ class Running:
             wall_clock=wall_clock,
             answering=self.uas,
             most_waiting=settings.most_waiting,
+            settings=settings.registrar,
+            gruus=self.gruus,
         )
         self.uas.add_core("REGISTER", self.registrar.register)
         self.layer = TransactionLayer(
@@ -194,7 +200,6 @@ class Running:
         )
         self._domains = domains
         self._resolver = resolver
-        key = wiring.secret(settings, entropy)
         self._signing = FlowTokens(key), Branches(key), ProxyCounters()
         self._queue = cache(self.layer.queues.queue)
         self.uas.proxy = self._proxy(self.plugged, settings)

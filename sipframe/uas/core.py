@@ -36,8 +36,9 @@ from sipframe.verdicts import Address, Admitted, Rejected
 
 __all__ = ["Admission", "Core", "UserAgentServer", "UserAgentServerCounters"]
 
-OPTION_TAGS: Final = frozenset({"path"})
-"""The extensions that Require may name (RFC 3261 8.2.2.3): Path (RFC 3327) is stored and echoed."""
+OPTION_TAGS: Final = ("path",)
+"""The extensions that Require may name (RFC 3261 8.2.2.3), unless others are given: Path (RFC 3327) is stored and
+echoed."""
 
 _SIP_METHODS: Final = frozenset(
     {
@@ -59,8 +60,7 @@ _SIP_METHODS: Final = frozenset(
 )
 
 _CAPABILITIES: Final = (
-    "Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\n"
-    f"Supported: {', '.join(sorted(OPTION_TAGS))}\r\n"
+    "Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\nSupported: {}\r\n"
 )
 """What a 200 to OPTIONS tells besides Allow (RFC 3261 11.2)."""
 
@@ -130,8 +130,8 @@ class UserAgentServer(TransactionUser):
     """The transaction user of a server: checks requests, hands them to the core of their method, writes answers.
 
     ``tag_key`` (any octets, up to 64, kept secret) makes To tags. ``serves`` says whether a Request-URI is ours,
-    ``aor_of`` which canonical AOR a URI names, if any. ``decisions`` gets the record of each final answer, with the
-    time of ``wall_clock`` (seconds since 1970).
+    ``aor_of`` which canonical AOR a URI names, if any. ``option_tags`` (lower case) are the extensions that its cores
+    know. ``decisions`` gets the record of each final answer, with the time of ``wall_clock`` (seconds since 1970).
     """
 
     def __init__(
@@ -145,8 +145,11 @@ class UserAgentServer(TransactionUser):
         decisions: Decisions | None = None,
         wall_clock: Callable[[], float] = float,
         aor_of: Callable[[SipURI], str | None] | None = None,
+        option_tags: Iterable[str] = OPTION_TAGS,
     ) -> None:
         self._serves = serves
+        self._option_tags = frozenset(option_tags)
+        self._capabilities = _CAPABILITIES.format(", ".join(sorted(self._option_tags)))
         self._seam = seam
         self._events = events
         self._tag_hash = blake2b(digest_size=8, key=tag_key)
@@ -385,7 +388,7 @@ class UserAgentServer(TransactionUser):
                 self._refuse(transaction, 483, "RFC 3261 16.3 step 3", why)
                 return
             if "require" in request.fields:
-                unknown = [tag for tag in request.require if tag.lower() not in OPTION_TAGS]
+                unknown = [tag for tag in request.require if tag.lower() not in self._option_tags]
                 if unknown:
                     names = ", ".join(unknown)
                     why = cut(f"Require names {names}")
@@ -466,7 +469,7 @@ class UserAgentServer(TransactionUser):
     def capabilities(self, transaction: ServerTransaction) -> None:
         """Answer an OPTIONS as its final recipient (RFC 3261 11.2)."""
         steps = (("RFC 3261 11.2", "Accepted", "the capabilities of this server", 0.0),)
-        self.answer(transaction, 200, "OK", f"{self._allow}{_CAPABILITIES}", kept=False, steps=steps)
+        self.answer(transaction, 200, "OK", f"{self._allow}{self._capabilities}", kept=False, steps=steps)
 
     def _refuse(
         self,
