@@ -7,6 +7,7 @@ cannot be had.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -37,14 +38,21 @@ class BrokenOff(Exception):
 
 
 def ask(
-    path: Path, command: str, fields: Mapping[str, object] | None = None, *, patience: float = 30.0
+    path: Path,
+    command: str,
+    fields: Mapping[str, object] | None = None,
+    *,
+    patience: float = 30.0,
+    lasting: float | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Ask the server at ``path``; yield key and value of each line, ``end`` included.
 
-    It waits ``patience`` seconds for the next line. After ``live`` it waits for ever, and ends when the server stops.
+    It waits ``patience`` seconds for the next line. After ``live`` it waits for ever, or ``lasting`` seconds in all,
+    and ends when the server stops.
     The connection ends with the iterator. Raises NoServer, Refused, BrokenOff.
     """
     watching = False
+    until: float | None = None
     with _connected(path, patience) as connection:
         try:
             connection.sendall(encoded({"version": VERSION, "command": command, **(fields or {})}))
@@ -52,7 +60,17 @@ def ask(
             pass  # it does not want to read; what it said is still there
         with connection.makefile("rb") as lines:
             while True:
-                line = _line(lines)
+                if until is not None:
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        return
+                    connection.settimeout(left)
+                try:
+                    line = _line(lines)
+                except BrokenOff:
+                    if watching:
+                        return  # its time is over
+                    raise
                 if watching and not line:
                     return
                 key, value = _entry(line)
@@ -61,6 +79,7 @@ def ask(
                 if key == "live":
                     watching = True
                     connection.settimeout(None)
+                    until = None if lasting is None else time.monotonic() + lasting
                 yield key, value
                 if key == "end":
                     return

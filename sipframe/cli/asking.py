@@ -44,12 +44,14 @@ def socket_of(arguments: argparse.Namespace) -> Path:
     return state / SOCKET_NAME if given is None else given
 
 
-def answers(arguments: argparse.Namespace, command: str, **fields: object) -> Iterator[tuple[str, Any]]:
+def answers(
+    arguments: argparse.Namespace, command: str, *, lasting: float | None = None, **fields: object
+) -> Iterator[tuple[str, Any]]:
     """Ask the server that the options name (:func:`sipframe.admin.client.ask`). Raises CommandError."""
     from sipframe.admin.client import BrokenOff, NoServer, Refused, ask
 
     try:
-        yield from ask(socket_of(arguments), command, fields)
+        yield from ask(socket_of(arguments), command, fields, lasting=lasting)
     except NoServer as error:
         raise CommandError(
             f"no server answers: {visible(str(error))}. Is it running, is that its --state, and has it an --admin?",

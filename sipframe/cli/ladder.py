@@ -7,7 +7,7 @@ come as soon as their message is known, so that a ladder can be drawn while thin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -19,6 +19,8 @@ _TIMES: Final = 10
 """Cells at the left for the time, blank included."""
 _MARGIN: Final = 12
 """The cell of the first life line."""
+_CLOCK: Final = 14
+"""Cells at the left for a time of day, blank included."""
 _NARROW: Final = 20
 """Between two life lines: with less room than this the notes go under the arrows instead of beside them."""
 _WIDE: Final = 36
@@ -50,7 +52,8 @@ class Kind(Enum):
 class Arrow(NamedTuple):
     """A message. ``time`` in seconds since the ladder began; ``source`` and ``target`` count the participants from 0.
 
-    ``label`` stands on the arrow at its left, ``aside`` at its right; ``notes`` stand beside it.
+    ``label`` stands on the arrow at its left, ``aside`` at its right; ``notes`` stand beside it. ``since`` is how many
+    seconds after the one before, and stands under the time.
     """
 
     time: float
@@ -60,6 +63,7 @@ class Arrow(NamedTuple):
     aside: str = ""
     notes: tuple[str, ...] = ()
     kind: Kind = Kind.REQUEST
+    since: float | None = None
 
 
 class Glyphs(NamedTuple):
@@ -149,7 +153,8 @@ class _Row:
 class Ladder:
     """Draws one ladder, piece by piece, in ``width`` cells. There are at least two participants.
 
-    Times are written in milliseconds, or with ``seconds`` in those: for what takes hours on a clock of a test.
+    Times are written in milliseconds, or with ``seconds`` in those: for what takes hours on a clock of a test. With
+    ``clock`` it is what that makes of them, in 12 cells.
 
     Raises ValueError when there are not, or when ``width`` has no room for a life line each.
     """
@@ -162,6 +167,7 @@ class Ladder:
         glyphs: Glyphs = UNICODE,
         colour: bool = False,
         seconds: bool = False,
+        clock: Callable[[float], str] | None = None,
     ) -> None:
         gaps = len(participants) - 1
         if gaps < 1:
@@ -170,8 +176,10 @@ class Ladder:
         self._width = width
         self._glyphs = glyphs
         self._colour = colour
-        self._written = _seconds if seconds else _milliseconds
-        self._margin = _MARGIN if width >= 3 * _MARGIN else 0
+        self._written = clock or (_seconds if seconds else _milliseconds)
+        self._times = _TIMES if clock is None else _CLOCK
+        margin = self._times - _TIMES + _MARGIN
+        self._margin = margin if width >= 3 * margin else 0
         room = width - self._margin - 1
         gap = min(_WIDE, (room - max(_NOTES, room * 12 // 25) - 3) // gaps)
         self._beside = gap >= _NARROW
@@ -202,6 +210,8 @@ class Ladder:
             return self.remark(arrow.time, arrow.label, *arrow.notes, kind=arrow.kind)
         above = self._life_lines(arrow.time)
         below = self._life_lines()
+        if arrow.since is not None and self._margin:
+            below.put(0, f"+{_milliseconds(arrow.since)}".rjust(self._times - 1), _FAINT)
         self._write_label(above, first, last, arrow, style)
         self._draw(below, first, last, arrow, style)
         rows = [above, below]
@@ -249,7 +259,7 @@ class Ladder:
     def _life_lines(self, time: float | None = None) -> _Row:
         row = _Row(self._width)
         if time is not None and self._margin:
-            row.put(0, self._written(time).rjust(_TIMES - 1), _FAINT)
+            row.put(0, self._written(time).rjust(self._times - 1), _FAINT)
         for lane in self._lanes:
             row.put(lane, self._glyphs.lane, _FAINT)
         return row
