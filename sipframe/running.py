@@ -219,6 +219,11 @@ class Running:
     def _plugged(self, settings: Settings, before: Plugged | None) -> Plugged:
         return Plugged(settings, self._means.given, self._surroundings, self.seam, before)
 
+    @property
+    def proxy_counters(self) -> ProxyCounters:
+        """What the proxy has done since the start."""
+        return self._signing[2]
+
     def _proxy(self, plugged: Plugged, settings: Settings) -> Proxy | None:
         if not settings.proxy.enabled:
             return None
@@ -238,6 +243,7 @@ class Running:
             tokens=tokens,
             branches=branches,
             counters=counters,
+            gruus=self.gruus,
             queue=self._queue,
             timeout=settings.transactions.timers.timeout,
             realms=settings.domains if settings.realm is None else (settings.realm,),

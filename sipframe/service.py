@@ -28,6 +28,7 @@ from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.message import Response
 from sipframe.plugged import Given
+from sipframe.proxy import ProxyCounters
 from sipframe.running import RELOADED, Means, Running
 from sipframe.tracing import Subject, Traced, Tracer
 from sipframe.transport import DNSClient, Listening, Traffic, TransportCounters
@@ -292,6 +293,11 @@ class SIPService(Service):
     def uas_counters(self) -> UserAgentServerCounters | None:
         """What was not worth a transaction or could not be answered, since the start; None while nothing runs."""
         return None if self._running is None else self._running.uas.counters
+
+    @property
+    def proxy_counters(self) -> ProxyCounters | None:
+        """What the proxy has done since the start; None while nothing runs."""
+        return None if self._running is None else self._running.proxy_counters
 
     def transactions(self) -> dict[tuple[str, str], int]:
         """How many transactions there are, by machine and state. Looks at each."""

@@ -21,7 +21,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 from zope.interface.interface import InterfaceClass
 
-from sipframe.arguments import from_text
+from sipframe.arguments import from_text, with_hyphens
 from sipframe.cli.state import default_state_directory
 from sipframe.config import CHOICES, DEFAULT_DOMAIN, LOOPBACK_ALIASES, Settings
 from sipframe.config_file import ConfigurationError, read_configuration
@@ -57,6 +57,8 @@ class Options(usage.Options):
         ["min-expires", None, None, "Less than this is answered 423 [default: 60]"],
         ["max-expires", None, None, "More than this is cut down to it [default: 7200]"],
         ["max-contacts", None, None, "Bindings that one address of record may have [default: 10]"],
+        ["strangers", None, None, "Requests of other domains to our users: pass, authenticate, refuse [default: pass]"],
+        ["record-route", None, None, "Stay on the way of later requests of a dialog: yes or no [default: yes]"],
         ["t1", None, None, "RFC 3261's T1, the round-trip time estimate, in seconds [default: 0.5]"],
         ["plugin-deadline", None, None, "Seconds that a plug-in may take for one answer [default: 5.0]"],
         ["stop-deadline", None, None, "Seconds that a stop waits for requests that wait [default: 5.0]"],
@@ -70,6 +72,7 @@ class Options(usage.Options):
             None,
             "Check the configuration and all options, say what is wrong with them, and end",
         ],
+        ["no-proxy", None, "Forward nothing to anybody: be a registrar and nothing else"],
     ]
 
     def __init__(self) -> None:
@@ -77,6 +80,8 @@ class Options(usage.Options):
         self.listen: list[ListenAddress] = []
         self.domains: list[str] = []
         self.aliases: dict[str, str] = {}
+        self.relay_to: list[str] = []
+        self.service_route: list[str] = []
         self.chains: list[Path] = []
         self.key_files: list[Path] = []
         self.choices: dict[InterfaceClass, list[Choice]] = {}
@@ -109,6 +114,10 @@ class Options(usage.Options):
             raise usage.UsageError(f"--alias {text!r}: write HOST=DOMAIN")
         self.aliases[host] = domain
 
+    def opt_relay_to(self, domain: str) -> None:
+        """A domain of others that anybody may send requests to by us, which stands in front of it. Repeatable."""
+        self.relay_to.append(domain)
+
     def opt_certificate(self, path: str) -> None:
         """PEM file with the certificate and its chain. Repeatable, for SNI; the first is the default."""
         self.chains.append(Path(path))
@@ -128,6 +137,10 @@ class Options(usage.Options):
     def opt_policy(self, text: str) -> None:
         """Policy, NAME[:KEY=VALUE...]. Repeatable, asked in this order [default: none]."""
         self._choose(IPolicy, text)
+
+    def opt_service_route(self, text: str) -> None:
+        """<sip:HOST;lr>: a proxy that phones shall send their requests by (RFC 3608). Repeatable [default: none]."""
+        self.service_route.append(text)
 
     def opt_help_credentials(self) -> None:
         """List the credential sources that are installed, and end."""
@@ -213,6 +226,12 @@ class Options(usage.Options):
             given["certificates"] = [
                 CertificateFiles(*pair) for pair in zip(self.chains, self.key_files, strict=True)
             ]
+        if self.service_route:
+            try:
+                registrar = attrs.evolve(settings.registrar, service_route=self.service_route)
+            except ValueError as error:
+                raise ValueError(f"--{with_hyphens(error, ['service_route'])}") from None
+            given["registrar"] = registrar
         terms = {name.replace("-", "_"): self._number(name, int) for name in _TERMS if self[name] is not None}
         if terms:
             given["terms"] = settings.terms._replace(**terms)
@@ -220,6 +239,17 @@ class Options(usage.Options):
             timers = attrs.evolve(settings.transactions.timers, t1=self._number("t1", float))
             given["transactions"] = attrs.evolve(settings.transactions, timers=timers)
         given |= self._plug_ins(settings)
+        proxy: dict[str, Any] = {}
+        if self["no-proxy"]:
+            proxy["enabled"] = False
+        if self["strangers"] is not None:
+            proxy["strangers"] = self["strangers"]
+        if self["record-route"] is not None:
+            proxy["record_route"] = _checked("record-route", partial(from_text, bool), self["record-route"])
+        if self.relay_to:
+            proxy["relay_to"] = tuple(self.relay_to)
+        if proxy:
+            given["proxy"] = attrs.evolve(settings.proxy, **proxy)
         return given
 
     def _plug_ins(self, settings: Settings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sipframe.admin.protocol import VERSION, ErrorKind, Malformed, decision_fiel
 from sipframe.config import Settings
 from sipframe.decisions import Decision, Decisions, cut
 from sipframe.domains import Domains
+from sipframe.proxy import ProxyCounters
 from sipframe.tracing import Subject, Traced, Tracer
 from sipframe.transport import TransportCounters
 from sipframe.uas import UserAgentServerCounters
@@ -48,6 +49,8 @@ class Served(Protocol):
     def location(self) -> Any: ...
     @property
     def uas_counters(self) -> UserAgentServerCounters | None: ...
+    @property
+    def proxy_counters(self) -> ProxyCounters | None: ...
     def transactions(self) -> dict[tuple[str, str], int]: ...
     def remove(self, aor: str, contact: str | None = None) -> Deferred[tuple[Binding, ...]]: ...
 
@@ -195,11 +198,12 @@ async def _remove(served: Served, asked: Item, now: float) -> Answer:
 
 
 async def _counters(served: Served, asked: Item, now: float) -> Answer:
-    decisions, uas = served.decisions, served.uas_counters
+    decisions, uas, proxy = served.decisions, served.uas_counters, served.proxy_counters
     transactions = {f"{machine} {state}": count for (machine, state), count in served.transactions().items()}
     found = {
         "transport": attrs.asdict(served.counters),
         "uas": {} if uas is None else {name: getattr(uas, name) for name in uas.__slots__},
+        "proxy": {} if proxy is None else {name: getattr(proxy, name) for name in proxy.__slots__},
         "transactions": transactions,
         "trace": attrs.asdict(served.tracer.counters),
         "decisions": {"kept": decisions.kept, "most_kept": decisions.most_kept},

@@ -110,3 +110,9 @@ shadow = Plugin(
     "sipframe.policy.stock.shadow",
     "Asks another policy, and only reports where it would make a difference.",
 )
+via = Plugin(
+    IPolicy,
+    "via",
+    "sipframe.policy.via.Via",
+    "Send requests to a domain, or to numbers, by way of another proxy or gateway.",
+)

@@ -8,12 +8,13 @@ a user of ours, and never answered (16.11). What a request was answered, and why
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from sipframe.decisions import Detail, RawStep, cut
 from sipframe.domains import Domains
 from sipframe.events import Events
+from sipframe.gruu import Gruu, Gruus
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request, SipURI, parse_credentials
 from sipframe.proxy.ack import AckCopy
@@ -35,6 +36,7 @@ from sipframe.transaction import ServerTransaction, TimerQueue
 from sipframe.verdicts import (
     Abstained,
     Accepted,
+    Binding,
     Challenge,
     Identity,
     Rejected,
@@ -87,6 +89,7 @@ class Proxied(Inquiry):
         "follows",
         "fork",
         "found",
+        "gruu",
         "identity",
         "loop_part",
         "policies_left",
@@ -124,6 +127,7 @@ class Proxied(Inquiry):
         self.policies_left: Iterator[GuardedMethod] = iter(())
         self.routing = Routing(())
         self.found: Found | None = None
+        self.gruu: Gruu | None = None
         self.fork: Fork | None = None
 
     def cancelled(self, cancel: Request) -> bool:
@@ -165,6 +169,7 @@ class Proxy:
         tokens: FlowTokens,
         branches: Branches,
         counters: ProxyCounters,
+        gruus: Gruus | None = None,
         queue: Callable[[str, float], TimerQueue],
         timeout: float = 32.0,
         realms: Iterable[str] = (),
@@ -183,6 +188,7 @@ class Proxy:
         self._branches = branches
         self._roads = sender.roads
         self._realms = frozenset(realms)
+        self._gruus = gruus
         self._validation = Validation(max_forwards=settings.max_forwards, max_breadth=settings.max_breadth)
         self._in_front = frozenset(name.lower() for name in settings.relay_to)
         self.counters = counters
@@ -322,6 +328,14 @@ class Proxy:
         come = proxied.come
         uri = come.uri
         settings = self._settings
+        if (
+            self._gruus is not None
+            and proxied.aor
+            and isinstance(uri, SipURI)
+            and uri.param("gr") is not None
+        ):
+            proxied.gruu = self._gruus.resolve(uri)
+            proxied.aor = "" if proxied.gruu is None else proxied.gruu.aor
         if proxied.aor and isinstance(uri, SipURI) and uri.param("maddr") is None:
             self._lookup.ask((proxied.aor,), proxied, self._located, self._failed)
             return
@@ -340,7 +354,18 @@ class Proxy:
     def _located(self, proxied: Proxied, snapshot: object) -> None:
         if type(snapshot) is not Snapshot:
             raise TypeError("lookup() gave no Snapshot")
-        found = self._reach(snapshot, proxied.come.uri.scheme == "sips")
+        bindings = snapshot.bindings
+        if proxied.gruu is not None:
+            leads = proxied.gruu.targets(bindings, self._wall_clock())
+            if leads is None:
+                proxied.note(self._lookup.name, "Snapshot", "", self._seconds())
+                why = "the temporary GRUU is not valid any more"
+                self._refuse(proxied.transaction, Rejected(404, "Not Found"), "RFC 5627 6.1", why)
+                return
+            bindings = leads
+        found = self._reach(bindings, proxied.come.uri.scheme == "sips")
+        if proxied.gruu is not None:
+            found = found._replace(targets=found.targets[:1])  # RFC 5627 6.1: one at a time, the newest first
         proxied.found = found
         proxied.dialog_flow = None
         told: Detail = (_found_text, found)
@@ -443,13 +468,13 @@ class Proxy:
                 ours.add(place)
         return frozenset(ours)
 
-    def _reach(self, snapshot: Snapshot, secure: bool) -> Found:
-        return reach(snapshot.bindings, self._wall_clock(), secure, self._roads.find)
+    def _reach(self, bindings: Sequence[Binding], secure: bool) -> Found:
+        return reach(bindings, self._wall_clock(), secure, self._roads.find)
 
     def _ack_located(self, copy: AckCopy, snapshot: object) -> None:
         if type(snapshot) is not Snapshot:
             raise TypeError("lookup() gave no Snapshot")
-        targets = self._reach(snapshot, copy.come.uri.scheme == "sips").targets
+        targets = self._reach(snapshot.bindings, copy.come.uri.scheme == "sips").targets
         if targets:
             # RFC 3261 16.11: a stateless proxy has one target, the same one each time.
             copy.send_to(max(targets, key=_q), None)

@@ -14,6 +14,7 @@ from enum import Enum
 from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
+from sipframe.instances import instance_of, newest_first
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.proxy.targets import target_of
@@ -91,11 +92,12 @@ def reach(
     insecure = False
     devices: set[str] = set()
     # RFC 5626 5.3: one flow of a device at a time, the one that was registered last.
-    for binding in sorted(bindings, key=_age) if _several(bindings) else bindings:
+    for binding in newest_first(bindings) if _several(bindings) else bindings:
         if binding.expires_at <= now:
             continue
         contact = binding.contact
-        if binding.reg_id is not None and binding.instance_id in devices:
+        device = None if binding.reg_id is None else instance_of(binding.instance_id)
+        if device is not None and device in devices:
             left_out.append((contact, "another flow of the same device is fresher"))
             continue
         target = target_of(contact, binding.q, binding.path)
@@ -124,14 +126,10 @@ def reach(
                         left_out.append((contact, "its connection is gone"))  # RFC 5626 5.3
                         continue
         targets.append(target)
-        if binding.reg_id is not None and binding.instance_id is not None:
-            devices.add(binding.instance_id)
+        if device is not None:
+            devices.add(device)
     return Found(tuple(targets), tuple(left_out), insecure)
 
 
 def _several(bindings: Sequence[Binding]) -> bool:
     return len(bindings) > 1 and any(binding.reg_id is not None for binding in bindings)
-
-
-def _age(binding: Binding) -> float:
-    return -binding.registered_at

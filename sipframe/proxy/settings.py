@@ -5,11 +5,20 @@ Rules: every limit has a name and a default here. With the defaults nothing is r
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import attrs
 
 __all__ = ["ProxySettings"]
+
+
+def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
+        if value not in words:
+            raise ValueError(f"{attribute.name.replace('_', '-')} {value!r}: one of {', '.join(words)}")
+
+    return check
 
 
 @attrs.frozen(kw_only=True)
@@ -19,7 +28,7 @@ class ProxySettings:
     enabled: bool = True
     """Whether requests are proxied at all; without it the server is a registrar and nothing else."""
     strangers: Literal["pass", "authenticate", "refuse"] = attrs.field(
-        default="pass", validator=attrs.validators.in_(("pass", "authenticate", "refuse"))
+        default="pass", validator=_one_of("pass", "authenticate", "refuse")
     )
     """What becomes of a request from another domain to a user of ours: it passes, it must prove who sent it (407), or
     it is refused (403). A request that claims to come from a domain of ours must always prove it."""
@@ -28,7 +37,7 @@ class ProxySettings:
     record_route: bool = True
     """Whether later requests of a dialog come by here, too (RFC 3261 16.6 step 4). Phones behind NATs need it."""
     record_route_tls: Literal["sips", "transport"] = attrs.field(
-        default="sips", validator=attrs.validators.in_(("sips", "transport"))
+        default="sips", validator=_one_of("sips", "transport")
     )
     """How a Record-Route says TLS: by a ``sips`` URI, as RFC 5630 5.3 and RFC 5658 6.2 have it, or by
     ``transport=tls`` for clients that take offence at a ``sips`` route in a ``sip`` dialog."""
