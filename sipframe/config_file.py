@@ -42,6 +42,8 @@ def read_configuration(file: Path, default_state: Path) -> Settings:
         raise ConfigurationError(file, [str(error.strerror)]) from None
     except ValueError as error:  # also what is no UTF-8
         raise ConfigurationError(file, [str(error)]) from None
+    except RecursionError:
+        raise ConfigurationError(file, ["it is nested too deeply"]) from None
     reading = _Reading(file.absolute().parent)
     made: Settings = reading.settings(
         Settings, {"state": str(default_state), **table}, "", {"base": reading.base}

@@ -221,6 +221,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         read_configuration(tmp_path / "latin.toml", STATE)
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a=" + "{b=" * 5000])
+def test_a_file_that_is_nested_without_end(text: str, tmp_path: Path) -> None:
+    assert mistakes(tmp_path, text) == ["it is nested too deeply"]
+
+
 def test_no_setting_is_out_of_reach(tmp_path: Path) -> None:
     """Each field has a key, but for ``base``, which is where the file is."""
     (mistake,) = mistakes(tmp_path, "unknown = 1")

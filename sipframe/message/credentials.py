@@ -60,7 +60,7 @@ def _usual_digest(text: str) -> dict[str, str] | None:
     Cut at the quotation marks, every other piece is a value, and the one before it is its name.
     """
     pieces = text.split('"')
-    if "\\" in text or len(pieces) % 2 == 0:
+    if "\\" in text or len(pieces) % 2 == 0 or text[:1] == ",":
         return None
     found: dict[str, str] = {}
     count = 0

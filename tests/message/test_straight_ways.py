@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sipframe.message import MessageError, parse_auth_params, parse_credentials, parse_vias
@@ -19,15 +19,15 @@ VALUES = st.one_of(
     ),
     st.text('ab"=, \\-\u00e9', max_size=6),
 )
+COMMAS = st.sampled_from((", ", ",", " ,  ", " ", ""))
 PARAMETERS = st.lists(
-    st.tuples(
-        NAMES, st.sampled_from(("=", "= ", "", " =")), VALUES, st.sampled_from((", ", ",", " ,  ", " ", ""))
-    ),
+    st.tuples(NAMES, st.sampled_from(("=", "= ", "", " =")), VALUES, COMMAS),
     max_size=6,
 ).map(lambda found: "".join([name + equals + value + comma for name, equals, value, comma in found]))
 
 
 @given(PARAMETERS)
+@example(', realm="a"')
 def test_credentials(text: str) -> None:
     if _TOKEN68.fullmatch(text):
         return  # the other form of credentials
