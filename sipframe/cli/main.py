@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sipframe import __version__
-from sipframe.cli import bindings, counters, register, unregister, user, why
+from sipframe.cli import bindings, check, counters, register, trace, unregister, user, why
 from sipframe.cli.command import CommandError, Commands
 
 __all__ = ["COMMANDS", "main"]
@@ -24,7 +24,9 @@ COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
     bindings.register,
     unregister.register,
     register.register,
+    check.register,
     why.register,
+    trace.register,
     counters.register,
 )
 """Each adds its parser, whose default ``run`` takes the parsed arguments and returns the exit code."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sipframe.message import SipURI
     from sipframe.ua import Action, Contact, Server
 
-__all__ = ["register"]
+__all__ = ["creator_for", "parse_aor", "register", "until_done"]
 
 
 def register(commands: Commands) -> None:
@@ -33,7 +33,7 @@ def register(commands: Commands) -> None:
         "Registers an address-of-record with a SIP server, as a phone does, draws the messages as they are sent and"
         " answered, and lists the bindings that the server then has. The exit code is 0 when the last answer is 200."
     )
-    parser.add_argument("aor", metavar="AOR", type=_aor, help="sip:NAME@DOMAIN, or NAME@DOMAIN")
+    parser.add_argument("aor", metavar="AOR", type=parse_aor, help="sip:NAME@DOMAIN, or NAME@DOMAIN")
     parser.add_argument(
         "--server",
         metavar="TRANSPORT:HOST[:PORT]",
@@ -77,7 +77,8 @@ def register(commands: Commands) -> None:
     parser.set_defaults(run=partial(_register, parser))
 
 
-def _aor(text: str) -> SipURI:
+def parse_aor(text: str) -> SipURI:
+    """The AOR that ``sip:NAME@DOMAIN`` or ``NAME@DOMAIN`` names. Raises ArgumentTypeError."""
     from sipframe.message import MessageError, SipURI, parse_uri
 
     try:
@@ -142,7 +143,7 @@ def _register(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         parser.error("a sips: AOR is registered by TLS only: use --server tls:HOST:PORT")
     if server.transport != "TLS" and (arguments.ca_file or arguments.insecure):
         parser.error("--ca-file and --insecure are for TLS: use --server tls:HOST:PORT")
-    creator = _creator(server, arguments) if server.transport == "TLS" else None
+    creator = creator_for(server, arguments) if server.transport == "TLS" else None
     try:
         if arguments.password_file is None:
             password = ask_password(f"Password of {aor.user}@{aor.host}: ")
@@ -175,10 +176,10 @@ def _register(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         verbose=arguments.verbose,
         unchecked=arguments.insecure,
     )
-    return _until_done(reactor, partial(run, reactor, settings, os.urandom, watcher))
+    return int(until_done(reactor, partial(run, reactor, settings, os.urandom, watcher)))
 
 
-def _until_done(reactor: Any, start: Callable[[], Any]) -> int:
+def until_done(reactor: Any, start: Callable[[], Any]) -> Any:
     """Run the reactor until the coroutine of ``start`` has ended; return its result or raise what it raised."""
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
@@ -206,10 +207,11 @@ def _until_done(reactor: Any, start: Callable[[], Any]) -> int:
         raise result
     if isinstance(result, Failure):
         result.raiseException()
-    return int(result)
+    return result
 
 
-def _creator(server: Server, arguments: argparse.Namespace) -> IOpenSSLClientConnectionCreator:
+def creator_for(server: Server, arguments: argparse.Namespace) -> IOpenSSLClientConnectionCreator:
+    """Whom ``--ca-file`` and ``--insecure`` have a TLS client believe. Raises CommandError."""
     from sipframe.ua.trust import Unchecked, read_authorities, verified
 
     if arguments.insecure:
