@@ -26,6 +26,8 @@ _NARROW: Final = 20
 _WIDE: Final = 36
 _NOTES: Final = 30
 """The least room for notes beside the arrows."""
+_OVERHANG: Final = 10
+_BROAD: Final = 60
 
 
 class Participant(NamedTuple):
@@ -179,8 +181,10 @@ class Ladder:
         self._written = clock or (_seconds if seconds else _milliseconds)
         self._times = _TIMES if clock is None else _CLOCK
         margin = self._times - _TIMES + _MARGIN
+        self._broad = clock is not None and width >= _BROAD
         self._margin = margin if width >= 3 * margin else 0
-        room = width - self._margin - 1
+        # What stands over the last life line may need more than its half of the gap.
+        room = width - self._margin - 1 - (_OVERHANG if self._broad else 0)
         gap = min(_WIDE, (room - max(_NOTES, room * 12 // 25) - 3) // gaps)
         self._beside = gap >= _NARROW
         if not self._beside:
@@ -296,6 +300,10 @@ class Ladder:
         """Put the notes beside ``rows``, or under them between two life lines; rows are added as needed."""
         left = self._lanes[-1] + 3 if self._beside else first + 2
         room = self._width - left if self._beside else last - first - 3
+        if not self._beside and room < _NOTES and self._broad:
+            # Between two life lines that are close together they would be in shreds: they go over the next ones.
+            left = max(self._margin + 2, min(left, self._width - _NOTES))
+            room = min(_NOTES, self._width - left)
         at = 0 if self._beside else len(rows)
         for note in notes:
             for line in wrapped(self._safe(note), room, indent=2):

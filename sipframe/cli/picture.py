@@ -7,8 +7,8 @@ pointer that rests on an arrow shows the message's head.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import count
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -38,18 +38,55 @@ _EDGE: Final = 24
 _HEAD: Final = 4_000
 """Characters of a head that a pointer shows."""
 
-_STYLE: Final = """
-svg{--paper:#fff;--ink:#1f2328;--faint:#6e7781;--line:#d0d7de;--box:#f6f8fa;
---request:#0969da;--provisional:#6e7781;--success:#1a7f37;--challenge:#9a6700;--failure:#cf222e;--again:#8c959f}
-@media (prefers-color-scheme:dark){svg{--paper:#0d1117;--ink:#e6edf3;--faint:#9198a1;--line:#3d444d;--box:#151b23;
---request:#4493f8;--provisional:#9198a1;--success:#3fb950;--challenge:#d29922;--failure:#f85149;--again:#6e7681}}
-text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:11px;fill:var(--ink)}
-.paper{fill:var(--paper)}.title{font-size:15px;font-weight:600}.faint{fill:var(--faint)}
-.box{fill:var(--box);stroke:var(--line)}.name{font-size:13px;font-weight:600;text-anchor:middle}
-.detail{text-anchor:middle;fill:var(--faint)}.life{stroke:var(--line);stroke-dasharray:3 4}
-.time{text-anchor:end}.label{font-size:12.5px;font-weight:600}
-.arrow line{stroke-width:1.6}.arrow path{stroke:none}.arrow .hit{fill:transparent}
+# Without variables, which not every program that shows SVG knows; what knows no media queries shows it light.
+_LIGHT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "paper": "#ffffff",
+        "ink": "#1f2328",
+        "faint": "#59636e",
+        "line": "#c8d1da",
+        "box": "#f6f8fa",
+        "request": "#0969da",
+        "provisional": "#59636e",
+        "success": "#1a7f37",
+        "challenge": "#9a6700",
+        "failure": "#cf222e",
+        "again": "#818b98",
+    }
+)
+_DARK: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "paper": "#0d1117",
+        "ink": "#e6edf3",
+        "faint": "#9198a1",
+        "line": "#3d444d",
+        "box": "#151b23",
+        "request": "#58a6ff",
+        "provisional": "#9198a1",
+        "success": "#3fb950",
+        "challenge": "#d29922",
+        "failure": "#f85149",
+        "again": "#6e7681",
+    }
+)
+_FONT: Final = 'ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace'
+_FORMS: Final = f"""
+text{{font-family:{_FONT};font-size:11px}}
+.title{{font-size:15px;font-weight:600}}.name{{font-size:13px;font-weight:600;text-anchor:middle}}
+.detail{{text-anchor:middle}}.life{{stroke-dasharray:3 4}}.time,.aside{{text-anchor:end}}
+.label{{font-size:12.5px;font-weight:600;paint-order:stroke;stroke-width:4px}}.shaft{{stroke-width:1.6}}.hit{{fill:transparent}}
 """
+_ARROWS: Final = tuple([kind.value for kind in Kind if kind is not Kind.CONNECTION])
+
+
+def _colours(of: Mapping[str, str]) -> str:
+    rules = [
+        f"text{{fill:{of['ink']}}}.paper{{fill:{of['paper']}}}.label{{stroke:{of['paper']}}}",
+        f".faint,.detail,.aside{{fill:{of['faint']}}}",
+        f".box{{fill:{of['box']};stroke:{of['line']}}}.life{{stroke:{of['line']}}}",
+        *[f".{one} .shaft{{stroke:{of[one]}}}.{one} .tip,.{one} .label{{fill:{of[one]}}}" for one in _ARROWS],
+    ]
+    return "\n".join(rules)
 
 
 def svg(sights: Sequence[Sight], title: str, clock: Iterable[str], left_out: int = 0) -> str:
@@ -62,7 +99,7 @@ def svg(sights: Sequence[Sight], title: str, clock: Iterable[str], left_out: int
     width = last + _EDGE + _NOTES
     parts: list[str] = []
     y = _TOP
-    for number, sight, time in zip(count(), sights, clock, strict=False):
+    for number, (sight, time) in enumerate(zip(sights, clock, strict=True)):
         server, peer = parties.place_of(sight.traced.peer)
         source, target = (server, peer) if sight.traced.sent else (peer, server)
         lines, height = _row(sight, _LEFT + _GAP * source, _LEFT + _GAP * target, last, y, time, bool(number))
@@ -76,7 +113,7 @@ def svg(sights: Sequence[Sight], title: str, clock: Iterable[str], left_out: int
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {size} color-scheme="light dark">',
         f"<title>{_safe(title)}</title>",
-        f"<style>{_STYLE}</style>",
+        f"<style>{_FORMS}{_colours(_LIGHT)}\n@media (prefers-color-scheme:dark){{{_colours(_DARK)}}}</style>",
         f'<rect class="paper" width="{width}" height="{height}"/>',
         _text(_EDGE, 32, _clipped(title, (width - 2 * _EDGE) / 9), "title"),
     ]
@@ -95,7 +132,6 @@ def _row(
     sight: Sight, start: int, end: int, last: int, top: int, time: str, since: bool
 ) -> tuple[list[str], int]:
     """The elements of one message, and how high they are."""
-    colour = f"var(--{sight.kind.value})"
     first, second = sorted((start, end))
     y = top + 22
     room = (second - first - 24) / _LABEL_CELL
@@ -109,17 +145,15 @@ def _row(
     head = "\n".join(sight.text)[:_HEAD]
     label = _safe(_clipped(sight.label, room))
     lines = [
-        '<g class="arrow">',
+        f'<g class="{sight.kind.value}">',
         f"<title>{_safe_lines(head)}</title>",
         f'<rect class="hit" x="{first}" y="{top}" width="{second - first}" height="34"/>',
-        f'<line x1="{start}" y1="{y}" x2="{end + tip / 2:g}" y2="{y}" style="stroke:{colour}"{dashed}/>',
-        f'<path d="M{end} {y}l{tip} -4.5v9z" style="fill:{colour}"/>',
-        f'<text class="label" x="{first + 12}" y="{y - 6}" style="fill:{colour}">{label}</text>',
+        f'<line class="shaft" x1="{start}" y1="{y}" x2="{end + tip / 2:g}" y2="{y}"{dashed}/>',
+        f'<path class="tip" d="M{end} {y}l{tip} -4.5v9z"/>',
+        f'<text class="label" x="{first + 12}" y="{y - 6}">{label}</text>',
     ]
     if aside:
-        lines.append(
-            f'<text class="faint" x="{second - 12}" y="{y - 6}" text-anchor="end">{_safe(aside)}</text>'
-        )
+        lines.append(_text(second - 12, y - 6, aside, "aside"))
     lines.append("</g>")
     # The first party's box begins where the times end.
     lines.append(_text(_LEFT - 90, y - 5, time, "time"))

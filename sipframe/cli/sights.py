@@ -6,6 +6,7 @@ retransmission. The Call-ID is told whenever it is another one than that of the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -74,7 +75,7 @@ class Sights:
         if reason:
             notes.append(f"malformed: {reason}")
         if not again:
-            notes += captions.notes(message)
+            notes += _worth_telling(message)
             if message.body:
                 kind = message.first("content-type") or "no type"
                 notes.append(f"{kind}, {len(message.body)} octets")
@@ -104,6 +105,17 @@ class Sights:
     def _call_of(self, message: Request | Response) -> list[str]:
         before, self._call_id = self._call_id, message.first("call-id")
         return [] if self._call_id == before else [f"Call-ID {self._call_id or 'missing'}"]
+
+
+def _worth_telling(message: Request | Response) -> Iterator[str]:
+    """A Contact changes something where it binds a user, makes a dialog or redirects (RFC 3261 12.1, 8.1.3.4)."""
+    try:
+        method = message.cseq.method
+    except MessageError:
+        method = ""
+    redirects = isinstance(message, Response) and 300 <= message.status < 400
+    contacts = redirects or method in ("", "REGISTER", "INVITE", "SUBSCRIBE")
+    return (note for note in captions.notes(message) if contacts or not note.startswith("Contact "))
 
 
 def _lines_of(message: Request | Response) -> tuple[tuple[str, ...], tuple[str, ...]]:

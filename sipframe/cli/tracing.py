@@ -26,9 +26,9 @@ from sipframe.tracing.pcap import FILE_HEADER, PacketWriter
 __all__ = ["CaptureFile", "Drawing", "Lines", "PictureFile", "Taker", "time_of_day"]
 
 _NARROWEST: Final = 40
-_MARGIN: Final = 20
-"""Cells that no life line can have: the times, and half a name."""
-_GAP: Final = 20
+_MARGIN: Final = 27
+"""Cells that no life line can have: the times, and what stands over the last one."""
+_GAP: Final = 17
 """The least cells between two life lines."""
 
 
