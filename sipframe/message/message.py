@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, overload
 
 from sipframe.message.credentials import Credentials, parse_auth_params, parse_credentials
 from sipframe.message.errors import MessageError
@@ -31,6 +31,9 @@ from sipframe.message.via import Via, parse_vias, salvaged
 __all__ = ["Message", "Request", "Response"]
 
 T = TypeVar("T")
+
+_USUAL_HOPS: Final = {str(hops): hops for hops in range(256)}
+_new = tuple.__new__  # what a NamedTuple does, without the detour
 
 
 class _Typed(Generic[T]):
@@ -59,6 +62,10 @@ class _Typed(Generic[T]):
             raise MessageError(reason, error.status) from None
         setattr(message, self._name, value)  # by way of its __dict__, Python would have to make one
         return value
+
+    if TYPE_CHECKING:  # there is none, or the value could not take this one's place
+
+        def __set__(self, message: Message, value: T) -> None: ...
 
     def _raise_again(self, failures: dict[str, tuple[str, int]]) -> None:
         failure = failures.get(self._name)
@@ -285,6 +292,37 @@ class Request(Message):
         self.body = b""
         self.failures = None
 
+    def read_usual(self) -> None:
+        """Read in one pass what every request is asked for (RFC 3261 8.1.1), and what a REGISTER is.
+
+        What cannot be read at once is left alone: whoever asks for it by name is told what is wrong.
+        """
+        fields = self.fields
+        try:
+            self.vias = parse_vias(fields["via"])
+            [call_id], [from_], [to], [cseq] = fields["call-id"], fields["from"], fields["to"], fields["cseq"]
+            if call_id.isprintable() and call_id.isascii() and " " not in call_id and call_id:
+                self.call_id = call_id
+            digits, _, method = cseq.partition(" ")
+            if method == self.method and len(digits) < 10 and digits.isdigit() and digits.isascii():
+                self.cseq = _new(CSeq, (int(digits), method))
+            self.from_ = parse_name_addr(from_)
+            self.to = parse_name_addr(to)
+            hops = fields.get("max-forwards")
+            if hops is None:
+                self.max_forwards = None
+            elif hops[0] in _USUAL_HOPS:
+                self.max_forwards = _USUAL_HOPS[hops[0]]
+            contact = fields.get("contact")
+            if contact is None:
+                self.contacts = ()
+            elif "*" not in contact:
+                self.contacts = parse_name_addrs(contact)
+            expires = fields.get("expires")
+            self.expires = None if expires is None else delta_seconds(expires[0])
+        except (KeyError, ValueError):
+            pass
+
     @property
     def start_line(self) -> str:
         """The Request-Line, without CRLF."""
@@ -294,6 +332,14 @@ class Request(Message):
     def uri(self) -> URI:
         """The Request-URI. Raises MessageError when it is malformed."""
         return parse_uri(self.uri_text)
+
+    def as_to_server(self) -> Request:
+        """The request as it would be if this were a server that is asked to authenticate its user: what stands in
+        Proxy-Authorization stands in Authorization (RFC 3261 22.3)."""
+        fields = {**self.fields, "authorization": self.fields.get("proxy-authorization", [])}
+        shown = Request(self.method, self.uri_text, self.version, self.lines, fields)
+        shown.body = self.body
+        return shown
 
     @property
     def reply_via(self) -> Via:

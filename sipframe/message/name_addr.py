@@ -25,6 +25,7 @@ _NAME_ADDR = re.compile(
     """,
     re.VERBOSE,
 )
+_USUAL = re.compile(rf"<([^<>\"\r\n]++)>(?:;tag=({TOKEN}++))?+")
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
 _MALFORMED_EXPIRES = 3600
 _REMEMBERED_LENGTH: Final = 128
@@ -74,7 +75,12 @@ class NameAddr(NamedTuple):
 
 def delta_seconds(text: str) -> int:
     """Read seconds as Contact and Expires have them: 3600 for what is malformed or over 2**32-1 (RFC 3261 20.19)."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+    return _seconds(text) if len(text) <= 10 else _MALFORMED_EXPIRES
+
+
+@lru_cache(maxsize=256)
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
         return _MALFORMED_EXPIRES
     value = int(text)
     return value if value < 2**32 else _MALFORMED_EXPIRES
@@ -89,6 +95,10 @@ def _from_match(match: re.Match[str]) -> NameAddr:
 
 
 def _parse_name_addr(text: str) -> NameAddr:
+    usual = _USUAL.fullmatch(text)
+    if usual is not None:
+        uri_text, tag = usual.groups()
+        return _new(NameAddr, ("", uri_text, () if tag is None else (("tag", tag),)))
     match = _NAME_ADDR.fullmatch(text)
     if match is None:
         raise MessageError("Malformed address")
@@ -108,6 +118,8 @@ def parse_name_addr(text: str) -> NameAddr:
 
 def parse_name_addrs(values: list[str]) -> tuple[NameAddr, ...]:
     """Parse a field that holds a list and may be repeated (Contact, Route, Path ...). Raises MessageError."""
+    if len(values) == 1 and "," not in values[0]:
+        return (parse_name_addr(values[0]),)
     found: list[NameAddr] = []
     for text in values:
         if "," not in text:

@@ -19,20 +19,21 @@ __all__ = ["URI", "OtherURI", "SipURI", "aor_of", "equivalent", "parse_uri"]
 
 _ESCAPED = r"%[0-9A-Fa-f]{2}"
 _SIP = re.compile(
-    rf"""(sips?):
-    (?: ((?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|{_ESCAPED})++)
-        (?: :((?:[A-Za-z0-9\-_.!~*'()&=+$,]|{_ESCAPED})*+) )?+ @ )?+
+    rf"""([Ss][Ii][Pp][Ss]?):
+    (?: ((?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|{_ESCAPED})++)
+        (?: :((?:[A-Za-z0-9\-_.!~*'()&=+$,]++|{_ESCAPED})*+) )?+ @ )?+
     ( [A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9.])?+ | \[[0-9A-Fa-f:.]++\] )
     (?: :([0-9]{{1,5}}) )?+
-    ( (?: ;(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|{_ESCAPED})++
-          (?:=(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|{_ESCAPED})++)?+ )*+ )
-    (?: \?((?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$=&]|{_ESCAPED})++) )?+
+    ( (?: ;(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|{_ESCAPED})++
+          (?:=(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|{_ESCAPED})++)?+ )*+ )
+    (?: \?((?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$=&]++|{_ESCAPED})++) )?+
     """,
-    re.VERBOSE | re.IGNORECASE | re.ASCII,
+    re.VERBOSE | re.ASCII,
 )
 _OTHER = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):([!#-;=?-~]+)")
 _UNRESERVED_ESCAPE = re.compile(_ESCAPED)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()")
+_new = tuple.__new__  # what a NamedTuple does, without the detour
 _MUST_AGREE = ("user", "ttl", "method", "maddr", "transport")
 
 
@@ -94,11 +95,9 @@ def _parse_uri(text: str) -> URI:
             number = int(port)
             if number > 65535:
                 raise MessageError("Port out of range in a URI")
-        params: Params = ()
-        if params_text:
-            params = _uri_params(params_text)
+        params = _uri_params(params_text) if params_text else ()
         headers = _uri_headers(headers_text) if headers_text else ()
-        return SipURI(scheme.lower(), user, password, host, number, params, headers)
+        return _new(SipURI, (scheme.lower(), user, password, host, number, params, headers))
     other = _OTHER.fullmatch(text)
     if other is None or other.group(1).lower() in ("sip", "sips"):
         raise MessageError("Malformed URI")

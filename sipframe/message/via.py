@@ -28,7 +28,7 @@ _VIA = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _SENT_BY_ALONE = re.compile(rf"{_SENT_BY} [ \t]*+", re.VERBOSE | re.ASCII)
-_USUAL_PARAMS = re.compile(rf"(;rport)?+;branch=({TOKEN}++)(;rport)?+")
+_USUAL_PARAMS = re.compile(rf"(rport;)?+branch=({TOKEN}++)(;rport)?+")
 _REMEMBERED_LENGTH: Final = 128
 _BEGINNING = re.compile(rf"{_SENT_BY} (?![^;, \t])", re.VERBOSE | re.ASCII)
 
@@ -79,31 +79,33 @@ class Via(NamedTuple):
 
 def parse_vias(values: list[str]) -> tuple[Via, ...]:
     """Parse all Via values of a message, topmost first. Raises MessageError."""
-    found: list[Via] = []
-    for value in values:
-        for text in split_list(value):
-            semicolon = text.find(";")
-            if 0 < semicolon <= _REMEMBERED_LENGTH and '"' not in text:
-                before, after = _remembered(text[:semicolon]), text[semicolon:]
-            else:
-                match = _VIA.fullmatch(text)
-                if match is None:
-                    raise MessageError("Malformed Via")
-                before, after = _before_params(match.groups()), match.group(6)
-            protocol, transport, host, port = before
-            found.append(_new(Via, (protocol, transport, host, port, _params(after), text)))
-    return tuple(found)
+    if len(values) == 1 and "," not in values[0]:
+        return (_parse_via(values[0]),)
+    return tuple([_parse_via(text) for value in values for text in split_list(value)])
 
 
-def _params(text: str) -> Params:
-    usual = _USUAL_PARAMS.fullmatch(text)
+def _parse_via(text: str) -> Via:
+    sent_by, semicolon, after = text.partition(";")
+    if semicolon and 0 < len(sent_by) <= _REMEMBERED_LENGTH and '"' not in text:
+        protocol, transport, host, port = _remembered(sent_by)
+        return _new(Via, (protocol, transport, host, port, _params(after), text))
+    match = _VIA.fullmatch(text)
+    if match is None:
+        raise MessageError("Malformed Via")
+    protocol, transport, host, port = _before_params(match.groups())
+    return _new(Via, (protocol, transport, host, port, parse_params(match.group(6)), text))
+
+
+def _params(after: str) -> Params:
+    """The parameters behind the first semicolon; of those that a phone nearly always has the straight way."""
+    usual = _USUAL_PARAMS.fullmatch(after)
     if usual is not None:
-        before, branch, after = usual.groups()
-        if not after:
-            return (_RPORT, ("branch", branch)) if before else (("branch", branch),)
-        if not before:
+        rport_before, branch, rport_after = usual.groups()
+        if rport_after is None:
+            return (("branch", branch),) if rport_before is None else (_RPORT, ("branch", branch))
+        if rport_before is None:
             return (("branch", branch), _RPORT)
-    return parse_params(text)
+    return parse_params(f";{after}")
 
 
 def _before_params(groups: tuple[str | None, ...]) -> _BeforeParams:
@@ -143,11 +145,15 @@ def stamped(via: Via, host: str, port: int) -> str:
     RFC 3261 18.2.1: received is added when the sent-by host is a name or another address. RFC 3581 4: with rport both
     are. A received or a filled rport that the client wrote itself says nothing and is replaced.
     """
-    claimed = via.host[1:-1] if via.host[0] == "[" else via.host
+    _, _, claimed, _, params, text = via
+    if len(params) == 2 and (params[1] is _RPORT or params[0] is _RPORT):
+        return f"{text.replace(';rport', f';rport={port}', 1)};received={host}"  # of a phone nearly always
+    if claimed[0] == "[":
+        claimed = claimed[1:-1]
     received = f";received={host}"
     wants_port = rewritten = False
     kept = ""
-    for name, value in via.params:
+    for name, value in params:
         if name == "rport":
             wants_port = True
             kept += f";rport={port}"

@@ -108,6 +108,7 @@ class TransactionLayer:
 
         Raises MessageError, with nothing done, when the fields that tell transactions apart cannot be read.
         """
+        request.read_usual()
         via = request.via
         key = server_key(request, via)
         transaction = self._servers.get(key)
