@@ -217,6 +217,7 @@ VALUES = {
     "--min-expires": "59",
     "--max-expires": "7201",
     "--max-contacts": "11",
+    "--service-route": "<sip:edge.example.com;lr>",
     "--t1": "0.4",
     "--plugin-deadline": "4",
     "--stop-deadline": "4",

@@ -5,6 +5,7 @@ Rules: a wrong value raises ValueError with one line that names it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -12,6 +13,10 @@ import attrs
 from sipframe.message import MessageError, SipURI, parse_name_addr
 
 __all__ = ["RegistrarSettings"]
+
+
+def _tuple(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
 
 
 def _route(_: object, attribute: attrs.Attribute[Any], values: tuple[str, ...]) -> None:
@@ -38,7 +43,7 @@ class RegistrarSettings:
     0 leaves it to the phone."""
     gruu: bool = True
     """Whether phones that ask for it get URIs that lead to them alone, public and temporary ones (RFC 5627)."""
-    service_route: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_route)
+    service_route: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_route)
     """The proxies that a phone's requests shall pass first, in this order: name-addrs with ``lr``,
     ``<sip:proxy.example.com;lr>`` (RFC 3608). Empty: the answer says nothing about it."""
 

@@ -6,6 +6,7 @@ Each plug-in does what it is told to; the record of what was decided is read as 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any, Unpack
 
 from twisted.internet.defer import Deferred
@@ -18,11 +19,12 @@ from sipframe.auth.settings import DigestSettings
 from sipframe.decisions import Decision, Decisions
 from sipframe.domains import Domains
 from sipframe.events import Event, Events
+from sipframe.gruu import Gruus
 from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.location import MemoryStore
 from sipframe.message import MessageError, Request, Response, parse_auth_params, parse_message
 from sipframe.policy import BasePolicy
-from sipframe.registrar import Registrar
+from sipframe.registrar import Registrar, RegistrarSettings
 from sipframe.seams import PluginLimits, Seam, chained
 from sipframe.transaction import TransactionLayer, TransactionSettings
 from sipframe.uas import UserAgentServer
@@ -99,7 +101,14 @@ class Whole:
     """One server, and what came of each request that it was sent."""
 
     def __init__(
-        self, *, policies: Sequence[Any] = (), authenticator: Any = None, kept: int = 1000, **limits: Any
+        self,
+        *,
+        policies: Sequence[Any] = (),
+        authenticator: Any = None,
+        kept: int = 1000,
+        settings: RegistrarSettings | None = None,
+        terms: Terms | None = None,
+        **limits: Any,
     ) -> None:
         self.clock = Clock()
         self.happened: list[Event] = []
@@ -110,6 +119,9 @@ class Whole:
         self.users = Users()
         self.store = Store()
         domains = Domains(["example.com", "example.org"])
+        settings = RegistrarSettings() if settings is None else settings
+        random = Random(1)
+        self.gruus = Gruus(domains, b"k" * 32, random.randbytes)
         self.uas = UserAgentServer(
             serves=domains.serves,
             policies=policies,
@@ -119,18 +131,21 @@ class Whole:
             decisions=self.decisions,
             wall_clock=lambda: NOW + self.clock.seconds(),
             aor_of=domains.aor_of,
+            option_tags=settings.option_tags,
         )
         self.registrar = Registrar(
             domains=domains,
             authenticator=self.digest() if authenticator is None else authenticator,
             store=self.store,
             policies=policies,
-            terms=Terms(max_contacts=2),
+            terms=Terms(max_contacts=2) if terms is None else terms,
             seam=self.seam,
             events=self.events,
             wall_clock=lambda: NOW + self.clock.seconds(),
             answering=self.uas,
             most_waiting=2,
+            settings=settings,
+            gruus=self.gruus,
         )
         self.uas.add_core("REGISTER", self.registrar.register)
         self.layer = TransactionLayer(
@@ -204,6 +219,10 @@ class Whole:
             flow=flow,
             **parts,
         )
+
+    def registrar_now(self) -> float:
+        """The time of its wall clock."""
+        return NOW + self.clock.seconds()
 
     def last(self) -> Decision:
         return next(iter(self.decisions))
