@@ -15,6 +15,8 @@
 double and delay. No socket is opened, no thread is started and nothing waits: a day takes as long as its messages take.
 """
 
+from sipframe.testing.call import Call
+from sipframe.testing.dialog import Dialog
 from sipframe.testing.exchange import Exchange, Incoming, NoAnswer
 from sipframe.testing.flows import Flow, StreamFlow
 from sipframe.testing.network import Delay, Network
@@ -26,7 +28,9 @@ from sipframe.testing.users import Users
 from sipframe.testing.wire import Passage, Wire
 
 __all__ = [
+    "Call",
     "Delay",
+    "Dialog",
     "Exchange",
     "Flow",
     "Incoming",

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sipframe.message import REASONS, MessageError, Request, Response, response_bytes
+from sipframe.testing.dialog import Dialog
 from sipframe.testing.flows import Flow
+from sipframe.testing.sdp import description
 from sipframe.transaction import ClientTransaction, ClientUser, ServerTransaction
 from sipframe.ua.answering import ProtectionSpace, choose
 
@@ -44,6 +46,10 @@ class Exchange:
         make: Callable[[Flow, str], tuple[bytes, str]],
         body: bytes,
         authenticate: bool,
+        *,
+        to: str,
+        toward: str | None = None,
+        heard: Callable[[Response], None] | None = None,
     ) -> None:
         self.phone = phone
         self.method = method
@@ -58,8 +64,13 @@ class Exchange:
         self._uri = uri
         self._make = make
         self._body = body
+        self._to = to
+        self._toward = toward
+        self._heard = heard
         self._authenticate = authenticate and phone.password is not None
         self._tried: set[tuple[bool, str]] = set()
+        self.transaction: ClientTransaction | None = None
+        """That of the last request."""
 
     @property
     def done(self) -> bool:
@@ -79,19 +90,21 @@ class Exchange:
     def send(self) -> None:
         """For the phone alone: send it, on the phone's flow."""
         phone = self.phone
-        flow = phone.flow
+        flow = phone.way(self._toward)
         if not flow.opened:
             self.failure = f"the flow was lost: {flow.why}"
             return
         credentials = self._credentials() if self._authenticate else ""
         data, branch = self._make(flow, credentials)
         self.requests.append(data)
-        phone.layer.send(data, self.method, branch, flow, _Hearing(self))
+        self.transaction = phone.layer.send(data, self.method, branch, flow, _Hearing(self))
 
     def _credentials(self) -> str:
         phone = self.phone
         lines = ""
         for key, space in phone.spaces.items():
+            if not (space.proxy or self._to in phone.challenged.get(key, ())):
+                continue  # RFC 3261 22.1: a UAS is known by To and realm
             self._tried.add(key)
             name = "Proxy-Authorization" if space.proxy else "Authorization"
             value = space.credentials(
@@ -104,6 +117,8 @@ class Exchange:
         """For the transaction alone: a response to the request at hand."""
         self.responses.append(response)
         status = response.status
+        if self._heard is not None and status < 300:
+            self._heard(response)
         if status < 200 or self.done:
             return
         if (
@@ -133,6 +148,7 @@ class Exchange:
         if key in self._tried and not choice.stale:
             del self.phone.spaces[key]
             return False
+        self.phone.challenged.setdefault(key, set()).add(self._to)
         space = self.phone.spaces.get(key)
         if space is None:
             self.phone.spaces[key] = ProtectionSpace(choice, proxy=proxy)
@@ -181,13 +197,25 @@ class _Hearing(ClientUser):
 
 
 class Incoming:
-    """A request that the server has sent to a phone."""
+    """A request that has come to a phone."""
 
-    def __init__(self, transaction: ServerTransaction, request: Request, flow: Flow, tag: str) -> None:
-        self._transaction = transaction
-        self._tag = tag
+    def __init__(
+        self,
+        phone: Phone,
+        transaction: ServerTransaction,
+        request: Request,
+        flow: Flow,
+        dialog: Dialog | None = None,
+    ) -> None:
+        self.phone = phone
         self.request = request
         self.flow = flow
+        self.dialog = dialog
+        """The dialog that it belongs to, or that the answer has begun."""
+        self.cancel: Request | None = None
+        """The CANCEL that has come for it."""
+        self._transaction = transaction
+        self._tag = phone.token(4)
 
     @property
     def method(self) -> str:
@@ -202,10 +230,57 @@ class Incoming:
     def answer(
         self, status: int = 200, reason: str | None = None, *, fields: Sequence[str] = (), body: bytes = b""
     ) -> None:
-        """Answer it. ``fields`` are header field lines such as ``Content-Type: text/plain``.
+        """Answer it, with ``fields`` and nothing else: header field lines such as ``Content-Type: text/plain``.
 
         Raises RuntimeError when it has had its final answer.
         """
+        _ = self._answer(status, reason, fields, body)
+
+    def ring(
+        self, status: int = 180, reason: str | None = None, *, fields: Sequence[str] = (), body: bytes = b""
+    ) -> Dialog:
+        """Give a provisional answer, with Contact and the Record-Route that came: an early dialog (RFC 3261 12.1.1)."""
+        return self._answer_in_dialog(status, reason, fields, body)
+
+    def accept(
+        self, status: int = 200, reason: str | None = None, *, fields: Sequence[str] = (), body: bytes = b""
+    ) -> Dialog:
+        """Accept it, with Contact and the Record-Route that came: a dialog (RFC 3261 12.1.1).
+
+        An INVITE gets a session description, unless there is a ``body``, and its 2xx is sent again until the ACK comes,
+        for 32 seconds at most (13.3.1.4).
+        """
+        if not body and self.method == "INVITE":
+            body = description(self.flow)
+            fields = [*fields, "Content-Type: application/sdp"]
+        return self._answer_in_dialog(status, reason, fields, body)
+
+    def reject(self, status: int = 486, reason: str | None = None, *, fields: Sequence[str] = ()) -> None:
+        """Refuse it."""
+        self.answer(status, reason, fields=fields)
+
+    def redirect(self, *contacts: str, status: int = 302) -> None:
+        """Say where to ask instead: URIs, or whole Contact values in ``<>``."""
+        self.answer(status, fields=[f"Contact: {one if '<' in one else f'<{one}>'}" for one in contacts])
+
+    def _answer_in_dialog(
+        self, status: int, reason: str | None, fields: Sequence[str], body: bytes
+    ) -> Dialog:
+        if self.dialog is None:
+            self.dialog = Dialog.called(self.phone, self.request, self._tag)
+        routes: list[str] = []
+        if not self.dialog.confirmed:
+            routes = [f"Record-Route: {value}" for value in self.request.all("record-route")]
+        lines = [*routes, f"Contact: <{self.phone.contact}>", *fields]
+        data = self._answer(status, reason, lines, body)
+        if status >= 200:
+            self.dialog.confirmed = True
+            if self.method == "INVITE":
+                number = self.request.cseq.number
+                self.dialog.await_ack(number, lambda: self._transaction.respond(status, data))
+        return self.dialog
+
+    def _answer(self, status: int, reason: str | None, fields: Sequence[str], body: bytes) -> bytes:
         if self._transaction.answered:
             raise RuntimeError(f"{self.method} was answered before")
         request, peer = self.request, self.flow.peer
@@ -216,6 +291,7 @@ class Incoming:
             head = data.removesuffix(b"Content-Length: 0\r\n\r\n")
             data = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
         self._transaction.respond(status, data)
+        return data
 
     def __repr__(self) -> str:
         return f"<{self.request!r} from the server, {'answered' if self.answered else 'waiting'}>"

@@ -71,12 +71,20 @@ class Flow:
         """Why it died, in a few words."""
         self.pongs = 0
         """How many keep-alives the server has answered (RFC 5626 3.5.1)."""
+        self.private: Address | None = None
+        """Behind a NAT: the address that the phone has and knows, which means nothing to anybody else. A port of 0 is
+        that of :attr:`local`, which is the NAT's."""
 
     @property
     def sent_by(self) -> str:
         """Our end, as Via and Contact have it."""
-        host, port = self.local
+        host, port = self.local if self.private is None else self.private
+        port = port or self.local.port
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def toward(self, peer: Address) -> Flow:
+        """The flow from the same port to ``peer``; over TCP and TLS there is only this one."""
+        return self
 
     def send(self, data: bytes) -> None:
         """Send octets as they are."""
@@ -115,28 +123,52 @@ class Flow:
 
 
 class DatagramFlow(Flow):
-    """A UDP port of a phone. It sends to ``peer`` and takes what comes from anywhere."""
+    """A UDP port of a phone. It sends to ``peer`` and takes what comes from anywhere; behind a NAT (``private``) only
+    what comes from where it has sent something to."""
 
     def __init__(
-        self, user: FlowUser, network: Network, host: str, port: int, peer: Address, serial: int
+        self,
+        user: FlowUser,
+        network: Network,
+        host: str,
+        port: int,
+        peer: Address,
+        serial: int,
+        private: Address | None = None,
     ) -> None:
         bound = network.bind("UDP", (host,), port, self)
         super().__init__(user, network, Address(host, bound), peer, serial)
+        self.private = private
         self.opened = True
+        self._others: dict[Address, _Aside] = {}
+        self._sent_to: set[Address] = set()
+
+    def toward(self, peer: Address) -> Flow:
+        """The flow from the same port to ``peer``."""
+        if peer == self.peer:
+            return self
+        found = self._others.get(peer)
+        if found is None:
+            found = self._others[peer] = _Aside(self, self._user, self._network, peer)
+        return found
+
+    def send_to(self, peer: Address, data: bytes) -> None:
+        """Send a datagram to ``peer``."""
+        if self.alive:
+            if self.private is not None:
+                self._sent_to.add(peer)
+            self._network.send_datagram(self.local, peer, data)
 
     def send(self, data: bytes) -> None:
-        """Send a datagram."""
-        if self.alive:
-            self._network.send_datagram(self.local, self.peer, data)
-
-    def respond(self, data: bytes, via: Via) -> None:
-        """Send a response to the server."""
-        self.send(data)
+        """Send a datagram to the server."""
+        self.send_to(self.peer, data)
 
     def close(self) -> None:
         """Close the port; what is sent there afterwards is lost."""
         if self.alive:
             self._network.unbind("UDP", (self.local.host,), self.local.port)
+            for other in self._others.values():
+                other.alive = other.opened = False
             self.died("closed")
 
     def reset(self) -> None:
@@ -150,15 +182,43 @@ class DatagramFlow(Flow):
 
     def arrived(self, data: bytes, source: Address) -> None:
         """From the network."""
+        if self.private is not None and source not in self._sent_to:
+            return
         if not data.strip(b"\r\n\0"):
             self.pongs += 1
             return
+        flow = self.toward(source)
         try:
             message = parse_message(data, LIMITS)
         except MessageError as error:
-            self._user.malformed_came(error, self)
+            self._user.malformed_came(error, flow)
         else:
-            self._user.arrived(message, self)
+            self._user.arrived(message, flow)
+
+
+class _Aside(Flow):
+    """A UDP port of a phone, and somebody else than its server."""
+
+    def __init__(self, port: DatagramFlow, user: FlowUser, network: Network, peer: Address) -> None:
+        super().__init__(user, network, port.local, peer, port.serial)
+        self.private = port.private
+        self.opened = True
+        self._port = port
+
+    def send(self, data: bytes) -> None:
+        self._port.send_to(self.peer, data)
+
+    def close(self) -> None:
+        self._port.close()
+
+    def reset(self) -> None:
+        self._port.reset()
+
+    def fall_silent(self) -> None:
+        self._port.fall_silent()
+
+    def toward(self, peer: Address) -> Flow:
+        return self._port.toward(peer)
 
 
 class StreamFlow(Flow):
@@ -172,8 +232,10 @@ class StreamFlow(Flow):
         peer: Address,
         serial: int,
         tls: tuple[SSLContext, str] | None,
+        private: Address | None = None,
     ) -> None:
         super().__init__(user, reactor.network, Address(host, 0), peer, serial)
+        self.private = private
         self.transport = "TCP" if tls is None else "TLS"
         self.secure = tls is not None
         self.tls_version = ""

@@ -65,6 +65,10 @@ class Network:
         self.records: dict[str, list[Any]] = {}
         """Other DNS records by their names, in lower case, for where requests of the server go (RFC 3263):
         ``twisted.names.dns.Record_SRV`` and the like."""
+        self.servers: dict[str, str] = {}
+        """The hosts of servers, and what they are called in a ladder."""
+        self.phones: dict[str, str] = {}
+        """The same of phones."""
         self._random = self.chance("network")
         self._ports: dict[tuple[str, str, int], _Bound] = {}
         self._ephemeral: dict[tuple[str, str], int] = {}

@@ -1,13 +1,16 @@
 """A phone that a test holds in its hand: it registers, refreshes, answers, loses its connection and comes back.
 
-Rules: a phone does what the test says and nothing by itself, but for what the transport and the transactions of any
-phone do: it sends again, it answers a challenge, it connects when it has something to say. Its messages are those of
-RFC 3261 8.1.1 and 10.2.
+Rules: a phone does what the test says and nothing by itself, but for what the transport, the transactions and the
+dialogs of any phone do: it sends again, it answers a challenge, it connects when it has something to say, it
+acknowledges a 2xx, it answers a BYE within a dialog with 200 and an INVITE that is cancelled with 487. Its messages are
+those of RFC 3261 8.1.1, 10.2 and 12.2. It sends everything to its server, as to an outbound proxy; but over UDP what
+another address is the next hop of, within a dialog, goes there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
@@ -23,8 +26,11 @@ from sipframe.message import (
     parse_name_addr,
     parse_uri,
 )
+from sipframe.testing.call import Call
+from sipframe.testing.dialog import Dialog
 from sipframe.testing.exchange import Exchange, Incoming, NoAnswer, lines_of
 from sipframe.testing.flows import LIMITS, DatagramFlow, Flow, StreamFlow
+from sipframe.testing.sdp import description
 from sipframe.ua.answering import ProtectionSpace
 from sipframe.verdicts import Address
 
@@ -56,6 +62,8 @@ class Account:
     peer: Address
     tls: tuple[SSLContext, str] | None = None
     """For TLS: whom to believe, and the name that the certificate must be for."""
+    private: str | None = None
+    """The phone's own address behind a NAT; its ``host`` is the NAT's then."""
 
 
 class Phone:
@@ -71,7 +79,7 @@ class Phone:
         """None answers no challenge. It may be changed."""
         self.transport = account.transport
         self.host = host
-        """The phone's address."""
+        """The phone's address; behind a NAT that of the NAT."""
         self._flow: Flow | None = None
         self.flows: list[Flow] = []
         """All flows that there ever were."""
@@ -81,8 +89,16 @@ class Phone:
         """What the server has asked, and nobody has taken by :meth:`next_request` yet."""
         self.answering: dict[str, Answering] = {}
         """What to do at once with a request of the server's, by method."""
+        self.dialogs: list[Dialog] = []
+        """All dialogs that there ever were."""
+        self.acks: list[Request] = []
+        """The ACKs that came and belong to no dialog."""
+        self.strays: list[Response] = []
+        """The responses that came and belong to no request."""
         self.spaces: dict[tuple[bool, str], ProtectionSpace] = {}
         """The credentials that are used without being asked for again; clear it to forget them."""
+        self.challenged: dict[tuple[bool, str], set[str]] = {}
+        """The To of those requests that each of them is for."""
         self.last: Exchange | None = None
         """The last request."""
         self._phones = phones
@@ -185,15 +201,27 @@ class Phone:
         uri: str | None = None,
         *,
         to: str | None = None,
+        from_: str | None = None,
         fields: Sequence[str] = (),
         body: bytes = b"",
         authenticate: bool = True,
+        call_id: str | None = None,
     ) -> Response:
         """Send a request and wait for the final answer. Raises :class:`~.exchange.NoAnswer`.
 
-        ``uri`` is the Request-URI, the phone's own domain without one; ``to`` is To, the Request-URI without one.
+        ``uri`` is the Request-URI, the phone's own domain without one; ``to`` is To, the Request-URI without one;
+        ``from_`` is From, the phone's AOR without one.
         """
-        return self.begin(method, uri, to=to, fields=fields, body=body, authenticate=authenticate).wait()
+        return self.begin(
+            method,
+            uri,
+            to=to,
+            from_=from_,
+            fields=fields,
+            body=body,
+            authenticate=authenticate,
+            call_id=call_id,
+        ).wait()
 
     def begin(
         self,
@@ -201,16 +229,44 @@ class Phone:
         uri: str | None = None,
         *,
         to: str | None = None,
+        from_: str | None = None,
         fields: Sequence[str] = (),
         body: bytes = b"",
         authenticate: bool = True,
         call_id: str | None = None,
     ) -> Exchange:
         """The same without waiting."""
+        exchange = self._exchange(
+            method,
+            self._domain if uri is None else uri,
+            to or (self.aor if method == "REGISTER" else uri or self._domain),
+            from_=from_,
+            fields=fields,
+            body=body,
+            authenticate=authenticate,
+            call_id=call_id,
+        )
+        exchange.send()
+        return exchange
+
+    def _exchange(
+        self,
+        method: str,
+        uri: str,
+        to: str,
+        *,
+        from_: str | None,
+        fields: Sequence[str],
+        body: bytes,
+        authenticate: bool,
+        call_id: str | None = None,
+        tag: str | None = None,
+        heard: Callable[[Response], None] | None = None,
+    ) -> Exchange:
         self._connected()
-        uri = self._domain if uri is None else uri
-        to = to or (self.aor if method == "REGISTER" else uri)
         call_id = self.token(8) if call_id is None else call_id
+        from_ = self.aor if from_ is None else from_
+        tag = self._tag if tag is None else tag
         rest = lines_of(fields)
 
         def make(flow: Flow, credentials: str) -> tuple[bytes, str]:
@@ -218,14 +274,72 @@ class Phone:
             branch = COOKIE + self.token(8)
             head = (
                 f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{flow.transport} {flow.sent_by};branch={branch};rport\r\n"
-                f"Max-Forwards: 70\r\nFrom: <{self.aor}>;tag={self._tag}\r\nTo: <{to}>\r\nCall-ID: {call_id}\r\n"
+                f"Max-Forwards: 70\r\nFrom: <{from_}>;tag={tag}\r\nTo: <{to}>\r\nCall-ID: {call_id}\r\n"
                 f"CSeq: {self.cseq} {method}\r\n{rest}{credentials}Content-Length: {len(body)}\r\n\r\n"
             )
             return head.encode("utf-8", "surrogateescape") + body, branch
 
-        self.last = exchange = Exchange(self, method, uri, make, body, authenticate)
-        exchange.send()
+        self.last = exchange = Exchange(self, method, uri, make, body, authenticate, to=to, heard=heard)
         return exchange
+
+    # Calls and subscriptions.
+
+    def call(
+        self,
+        uri: str,
+        *,
+        to: str | None = None,
+        from_: str | None = None,
+        fields: Sequence[str] = (),
+        body: bytes | None = None,
+        authenticate: bool = True,
+        call_id: str | None = None,
+        method: str = "INVITE",
+    ) -> Call:
+        """Call somebody: an INVITE with Contact and a session description, and whatever comes of it. Does not wait.
+
+        ``body`` is another one than that of :func:`.sdp.description`; empty for none. ``to`` and ``from_`` are URIs, if
+        they are not ``uri`` and the phone's AOR. Another ``method`` begins other dialogs, such as SUBSCRIBE.
+        """
+        flow = self._connected()
+        lines = [f"Contact: <{self.contact}>", *fields]
+        if body is None:
+            body = description(flow) if method == "INVITE" else b""
+            lines += ["Content-Type: application/sdp"] if body else []
+        call = Call(self)
+        exchange = self._exchange(
+            method,
+            uri,
+            to or uri,
+            from_=from_,
+            fields=lines,
+            body=body,
+            authenticate=authenticate,
+            call_id=call_id,
+            tag=self.token(4),
+            heard=call.heard,
+        )
+        call.begin(exchange)
+        return call
+
+    def subscribe(
+        self,
+        uri: str,
+        event: str = "presence",
+        *,
+        expires: int = 3600,
+        fields: Sequence[str] = (),
+        authenticate: bool = True,
+    ) -> Call:
+        """Subscribe to something of somebody (RFC 6665 4.1.2): a dialog in which NOTIFYs come. Does not wait."""
+        lines = [f"Event: {event}", f"Expires: {expires}", *fields]
+        return self.call(uri, fields=lines, authenticate=authenticate, method="SUBSCRIBE")
+
+    def message(self, uri: str, text: str, *, fields: Sequence[str] = ()) -> Response:
+        """Send a text (RFC 3428), and wait for the answer. Raises NoAnswer."""
+        return self.request(
+            "MESSAGE", uri, fields=["Content-Type: text/plain", *fields], body=text.encode("utf-8")
+        )
 
     def send(self, data: bytes) -> None:
         """Send octets as they are, in no transaction; what comes back is in :attr:`received`."""
@@ -247,11 +361,16 @@ class Phone:
         phones, account = self._phones, self._account
         serial = next(phones.serials)
         flow: Flow
+        private, port = account.private, self._next_port
         if account.transport == "UDP":
-            flow = DatagramFlow(self, phones.network, self.host, self._next_port, account.peer, serial)
             self._next_port += 2  # an odd port is for RTCP, as phones have it
+            inside = None if private is None else Address(private, port)
+            flow = DatagramFlow(
+                self, phones.network, self.host, 0 if private else port, account.peer, serial, inside
+            )
         else:
-            flow = StreamFlow(self, phones.reactor, self.host, account.peer, serial, account.tls)
+            inside = None if private is None else Address(private, 0)
+            flow = StreamFlow(self, phones.reactor, self.host, account.peer, serial, account.tls, inside)
             _ = phones.pass_time(lambda: flow.opened or not flow.alive, 60.0)
         phones.has(flow, self)
         self.flows.append(flow)
@@ -275,6 +394,19 @@ class Phone:
     def _connected(self) -> Flow:
         flow = self._flow
         return flow if flow is not None and flow.alive else self.connect()
+
+    def way(self, uri: str | None) -> Flow:
+        """The flow to ``uri``, the next hop of a request; to the server without one. Raises ConnectionError."""
+        flow = self._connected()
+        if uri is None or flow.transport != "UDP":
+            return flow
+        hop = parse_uri(uri)
+        if not isinstance(hop, SipURI) or (hop.param("transport") or "udp").lower() != "udp":
+            return flow
+        host = self._phones.network.hosts.get(hop.host, hop.host).strip("[]")
+        if not _is_address(host) or hop.scheme != "sip":
+            return flow
+        return flow.toward(Address(host, hop.port or _SIP_PORT))
 
     # What the server asks.
 
@@ -347,14 +479,45 @@ class Phone:
 
     def asked(self, transaction: ServerTransaction) -> None:
         """From the transactions: a request of the server's."""
-        flow = transaction.flow
+        flow, request = transaction.flow, transaction.request
         assert isinstance(flow, Flow)
-        incoming = Incoming(transaction, transaction.request, flow, self.token(4))
+        dialog = self._dialog_of(request)
+        transaction.work = incoming = Incoming(self, transaction, request, flow, dialog)
+        if dialog is not None:
+            dialog.came(incoming)
         answering = self.answering.get(incoming.method)
-        if answering is None:
-            self.requests.append(incoming)
-        else:
+        if answering is not None:
             answering(incoming)
+        elif dialog is not None and incoming.method == "BYE":
+            incoming.answer(200)
+        else:
+            self.requests.append(incoming)
+
+    def acknowledged(self, request: Request) -> None:
+        """From the transactions: an ACK for a 2xx, or one that belongs to nothing."""
+        dialog = self._dialog_of(request)
+        if dialog is None:
+            self.acks.append(request)
+        else:
+            dialog.ack_came(request)
+
+    def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
+        """From the transactions: an INVITE is cancelled (RFC 3261 9.2)."""
+        incoming = transaction.work
+        assert isinstance(incoming, Incoming)
+        incoming.cancel = cancel
+        answering = self.answering.get("CANCEL")
+        if answering is not None:
+            answering(incoming)
+        elif not incoming.answered:
+            incoming.reject(487)
+
+    def call_later(self, seconds: float, do: Callable[[], None]) -> None:
+        """Have ``do`` called after some seconds."""
+        _ = self._phones.reactor.callLater(seconds, do)
+
+    def _dialog_of(self, request: Request) -> Dialog | None:
+        return next((dialog for dialog in self.dialogs if dialog.is_of(request)), None)
 
     def __repr__(self) -> str:
         return f"<phone {self.aor} at {self.host} over {self.transport}>"
@@ -362,3 +525,11 @@ class Phone:
 
 def _name_addr(contact: str) -> str:
     return contact if contact == "*" or "<" in contact else f"<{contact}>"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        _ = ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from sipframe.message import Request, response_bytes
+from sipframe.message import Request, Response, response_bytes
 from sipframe.testing.flows import Flow
 from sipframe.testing.reactor import MemoryReactor
 from sipframe.transaction import ServerTransaction, TransactionLayer, TransactionSettings, TransactionUser
@@ -45,6 +45,18 @@ class Phones(TransactionUser):
     def request(self, transaction: ServerTransaction) -> None:
         """A request of the server's."""
         self._by_flow[transaction.flow.serial].asked(transaction)
+
+    def ack(self, request: Request, flow: IFlow) -> None:
+        """An ACK in no transaction."""
+        self._by_flow[flow.serial].acknowledged(request)
+
+    def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
+        """A CANCEL of the server's for an INVITE that waits."""
+        self._by_flow[transaction.flow.serial].cancelled(transaction, cancel)
+
+    def stray_response(self, response: Response, flow: IFlow) -> None:
+        """A response that nobody waits for."""
+        self._by_flow[flow.serial].strays.append(response)
 
     def pass_time(self, until: Callable[[], bool], seconds: float) -> bool:
         """Let time pass until ``until`` says True; False when it has not within ``seconds``."""

@@ -36,11 +36,12 @@ def ladder_text(
 ) -> str:
     """The ladder of ``passages``: of the last 40, between the servers and the 3 others that were heard of last.
 
-    ``names`` says what hosts are called; ``servers`` are those that stand at the right. ``verbose`` shows whole
-    messages, without their secrets.
+    ``names`` says what hosts are called. ``servers`` stand at the right of those that ask them something, and at the
+    left of those that they ask first, such as the callees of a call. ``verbose`` shows whole messages, without their
+    secrets.
     """
     shown = passages[-_MOST_PASSAGES:]
-    hosts = _hosts(shown, servers)
+    hosts = _hosts(shown, servers, passages)
     if len(hosts) < 2:
         return f"{HEADING}: nothing."
     left = [one for one in shown if {one.source.host, one.target.host} <= set(hosts)]
@@ -62,20 +63,41 @@ def ladder_text(
     return "\n".join([*lines, *ladder.footer()])
 
 
-def _hosts(passages: Iterable[Passage], servers: Collection[str]) -> list[str]:
-    """The hosts to show, in the order in which they came, servers last."""
+def _hosts(shown: Iterable[Passage], servers: Collection[str], passages: Iterable[Passage]) -> list[str]:
+    """The hosts to show, from left to right; among equals in the order in which they came."""
     first: dict[str, None] = {}
     latest: dict[str, None] = {}
-    for one in passages:
+    for one in shown:
         for host in (one.source.host, one.target.host):
             first[host] = None
             latest.pop(host, None)
             latest[host] = None
     others = set([host for host in latest if host not in servers][-_MOST_OTHERS:])
+    asked, order = _asked(passages, servers)
     return [
-        *[host for host in first if host in others],
-        *[host for host in first if host in servers],
+        *[host for host in first if host in others and host not in asked],
+        *sorted([host for host in first if host in servers], key=lambda host: order.get(host, len(order))),
+        *[host for host in first if host in others and host in asked],
     ]
+
+
+def _asked(passages: Iterable[Passage], servers: Collection[str]) -> tuple[set[str], dict[str, int]]:
+    """Whom a server has asked something before they asked for anything but to be registered; and in which order the
+    servers were asked."""
+    sides: dict[str, bool] = {}
+    order: dict[str, int] = {}
+    for one in passages:
+        method = one.data.partition(b" ")[0]
+        if not one.data[:1].isalpha() or method in (b"SIP/2.0", b"REGISTER"):
+            continue
+        source, target = one.source.host, one.target.host
+        if source not in servers:
+            _ = sides.setdefault(source, False)
+        if target in servers:
+            _ = order.setdefault(target, len(order))
+        else:
+            _ = sides.setdefault(target, True)
+    return {host for host, asked in sides.items() if asked}, order
 
 
 def _how_many(shown: int, there: int) -> str:
@@ -109,7 +131,14 @@ def _drawn(
 
 
 def _notes(message: Request | Response, verbose: bool) -> tuple[str, ...]:
-    return () if verbose else captions.notes(message)
+    if verbose:
+        return ()
+    notes = captions.notes(message)
+    redirects = isinstance(message, Response) and 300 <= message.status < 400
+    if redirects or any("REGISTER" in value for value in message.all("cseq")):
+        return notes
+    # Of a call nobody looks for what stands in every message.
+    return tuple([note for note in notes if not note.startswith("Contact ")])
 
 
 def decisions_text(decisions: Sequence[Decision], began: float, most: int = 10) -> str:

@@ -125,11 +125,12 @@ class Server:
         """All settings; those that nobody has given are there once it has started."""
         self._later = Owner()
         self._phones = Phones(self.network, self._tell)
-        self._names: dict[str, str] = {}
         self._starts = 0
         self._contexts: dict[tuple[Path, ...], Any] = {}
         self.reactor = self._new_reactor()
         """The reactor of the server, and of plug-ins that need one."""
+        name = "server" if not self.network.servers else str(self.settings.domains[0])
+        self.network.servers.update(dict.fromkeys(self.reactor.hosts, name))
         self._logged = _Observer(self.log)
 
     def _choose(self, role: str, setting: str, given: Any, settings: dict[str, Any]) -> None:
@@ -302,8 +303,12 @@ class Server:
         server_name: str | None = None,
         trust: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
+        private: str | None = None,
     ) -> Phone:
         """A phone of the user ``aor`` (``sip:alice@example.com``), with an address of its own.
+
+        With ``private``, such as 10.0.0.2, it is behind a NAT: that is the address in its Via and Contact, and ``host``
+        is the NAT's, where its messages come from; several phones may share that.
 
         Without ``username`` it is the user part of the AOR; without ``password`` no challenge is answered.
         ``transport`` is udp, tcp or tls. Over TLS the server's certificate must be for ``server_name`` (the AOR's
@@ -318,10 +323,10 @@ class Server:
         if transport.lower() == "tls":
             trust = self._certificate() if trust is None else trust
             tls = (self._context(trust, certificate), server_name or uri.host.strip("[]"))
-        account = Account(aor, username or uri.user or "", password, transport.upper(), peer, tls)
+        account = Account(aor, username or uri.user or "", password, transport.upper(), peer, tls, private)
         made = Phone(self._phones, account, host)
         self.phones.append(made)
-        self._names[host] = uri.user or host
+        self.network.phones[host] = uri.user or host
         return made
 
     def address(self, transport: str = "udp") -> Address:
@@ -383,8 +388,8 @@ class Server:
         """
         wire = self.network.wire
         passages: list[Passage] = wire.of(*[phone.host for phone in phones]) if phones else list(wire)
-        servers = dict.fromkeys(self.reactor.hosts, "server")
-        return ladder_text(passages, {**servers, **self._names}, servers, verbose=verbose)
+        network = self.network
+        return ladder_text(passages, {**network.servers, **network.phones}, network.servers, verbose=verbose)
 
     def report(self, *phones: Phone) -> str:
         """The ladder, the decisions and the log."""

@@ -7,11 +7,12 @@ is written as the server writes it, and has to be read back as it was (RFC 3261 
 from __future__ import annotations
 
 from sipframe.message import MessageError, Request, Response, parse_credentials, parse_message, response_bytes
+from sipframe.proxy import routing_flaw
 from sipframe.seams import field_lines, refusal_line
 from sipframe.testing.contracts.canonical import is_canonical
-from sipframe.verdicts import Abstained, Accepted, Admitted, Challenge, Identity, Rejected, Terms
+from sipframe.verdicts import Abstained, Accepted, Admitted, Challenge, Identity, Rejected, Routing, Terms
 
-__all__ = ["admission_flaw", "authentication_flaw", "registration_flaw", "terms_flaw"]
+__all__ = ["admission_flaw", "authentication_flaw", "registration_flaw", "route_flaw", "terms_flaw"]
 
 
 def authentication_flaw(verdict: object, request: Request) -> str:
@@ -43,6 +44,15 @@ def registration_flaw(verdict: object, request: Request) -> str:
     if type(verdict) is Rejected:
         return _refusal_flaw(verdict, request, 599)
     return "registration() returns Terms or Rejected"
+
+
+def route_flaw(verdict: object, request: Request) -> str:
+    """What is wrong with an answer of ``IPolicy.route``."""
+    if type(verdict) is Routing:
+        return routing_flaw(verdict)
+    if type(verdict) is Rejected:
+        return _refusal_flaw(verdict, request, 699)
+    return "route() returns Routing or Rejected"
 
 
 def terms_flaw(terms: Terms) -> str:

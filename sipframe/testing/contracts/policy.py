@@ -2,29 +2,30 @@
 
 Rules: a policy is asked about whatever a peer sends, before anybody has proved anything, so it never raises and never
 grows without bound. Its terms are such that a registration can keep them (RFC 3261 10.3 step 7), and no wider than
-those that it was given: a policy in a chain takes away, unless it says that it gives.
+those that it was given: a policy in a chain takes away, unless it says that it gives. What it says of a route can be
+followed (RFC 3261 16.5): each target is a SIP URI, and so is each proxy on the way to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from hypothesis import strategies as st
 
 from sipframe.interfaces import IFlow, IPolicy
-from sipframe.message import Request
+from sipframe.message import Request, SipURI
 from sipframe.testing.contracts.altered import shown
 from sipframe.testing.contracts.contract import Contract, close
 from sipframe.testing.contracts.digest_client import register
-from sipframe.testing.contracts.legal import admission_flaw, registration_flaw
+from sipframe.testing.contracts.legal import admission_flaw, registration_flaw, route_flaw
 from sipframe.testing.contracts.story import Story
-from sipframe.testing.contracts.values import StillFlow, flows, identities, terms
+from sipframe.testing.contracts.values import StillFlow, flows, identities, routings, terms
 from sipframe.testing.contracts.waiting import NothingLeft, deferred_if_later
 from sipframe.testing.strategies import sound_requests
-from sipframe.verdicts import Address, Identity, Terms
+from sipframe.verdicts import Address, Identity, Routing, Target, Terms
 
 __tracebackhide__ = True  # pytest: the steps say more than where they were told
 
@@ -47,13 +48,21 @@ class Registration(NamedTuple):
     terms: Terms
 
 
+class Route(NamedTuple):
+    """Where does this request go?"""
+
+    request: Request
+    identity: Identity | None
+    routing: Routing
+
+
 class Pass(NamedTuple):
     """Time passes."""
 
     seconds: float
 
 
-Question = Admit | Registration
+Question = Admit | Registration | Route
 
 
 class PolicyContract(Contract):
@@ -100,6 +109,9 @@ class PolicyContract(Contract):
     def test_any_registration_has_a_verdict(self) -> None:
         self.for_all(self.check, st.tuples(_registrations()))
 
+    def test_any_proxied_request_has_a_verdict(self) -> None:
+        self.for_all(self.check, st.tuples(_routes()))
+
     def test_any_sequence_of_questions(self) -> None:
         passing = st.builds(Pass, st.sampled_from([0.001, 1.0, 30.0, 3600.0]))
         self.for_all(self.check, st.lists(st.one_of(_plain_questions(), passing), min_size=2, max_size=15))
@@ -109,6 +121,7 @@ class PolicyContract(Contract):
             peers = [Address(f"192.0.2.{n}", 5060) for n in range(1, 9)]
             it.ask([Admit(register("example.com"), StillFlow(peer=peer)) for peer in peers])
             it.ask([_of(n) for n in range(8)])
+            it.ask([_to(n) for n in range(8)])
 
     def test_the_same_question_has_the_same_answer(self) -> None:
         if not self.deterministic:
@@ -122,7 +135,9 @@ class PolicyContract(Contract):
                     it.story.broken("The same question has the same answer, whatever was asked before.")
 
         self.for_all(
-            check, st.one_of(_admissions(), _registrations()), st.lists(_plain_questions(), max_size=5)
+            check,
+            st.one_of(_admissions(), _registrations(), _routes()),
+            st.lists(_plain_questions(), max_size=5),
         )
 
     def test_memory_is_bounded(self) -> None:
@@ -132,7 +147,7 @@ class PolicyContract(Contract):
             for n in range(10 * self.most):
                 flow = StillFlow(("UDP", "TCP", "TLS")[n % 3], Address(_address(n), 1024 + n % 60_000))
                 with it.story.aside():
-                    it.ask([Admit(register("example.com", f"u{n}"), flow), _of(n)])
+                    it.ask([Admit(register("example.com", f"u{n}"), flow), _of(n), _to(n)])
                     size = self.size(it.policy)
                     if size is None or size > self.most:
                         it.story.broken(
@@ -179,9 +194,8 @@ class _Asked:
         for question in questions:
             step = self.story.tell(_told(question))
             before = question.request.to_bytes(), dict(question.request.fields)
-            method = self.policy.admit if isinstance(question, Admit) else self.policy.registration
             try:
-                answer = deferred_if_later(method(*question))
+                answer = deferred_if_later(getattr(self.policy, _method(question))(*question))
             except Exception as error:
                 self.story.raised(step, error)
             asked.append((question, before, step, answer))
@@ -201,14 +215,24 @@ class _Asked:
         return verdicts
 
     def look_at(self, question: Question, verdict: object) -> None:
-        looked = admission_flaw if isinstance(question, Admit) else registration_flaw
-        flaw = looked(verdict, question.request)
+        flaw = _FLAWS[type(question)](verdict, question.request)
         if flaw:
             self.story.broken("Every answer is a verdict that can be acted on.", flaw)
         if isinstance(question, Registration) and isinstance(verdict, Terms) and not self.contract.widens:
             wider = _wider(question.terms, verdict)
             if wider:
                 self.story.broken("Terms are no wider than those that were given.", wider)
+
+
+_FLAWS: Final[Mapping[type, Callable[[object, Request], str]]] = {
+    Admit: admission_flaw,
+    Registration: registration_flaw,
+    Route: route_flaw,
+}
+
+
+def _method(question: Question) -> str:
+    return type(question).__name__.lower()
 
 
 def _wider(given: Terms, made: Terms) -> str:
@@ -224,6 +248,9 @@ def _wider(given: Terms, made: Terms) -> str:
 def _told(question: Question) -> str:
     if isinstance(question, Admit):
         return f"admit({shown(*question)})"
+    if isinstance(question, Route):
+        sender = None if question.identity is None else question.identity.name
+        return f"route({shown(question.request)}; {sender!r}, {question.routing})"
     request, aor, identity, given = question
     usual = Terms()._asdict()
     odd = ", ".join(f"{name}={value!r}" for name, value in given._asdict().items() if value != usual[name])
@@ -241,11 +268,17 @@ def _registrations() -> st.SearchStrategy[Registration]:
     return st.builds(Registration, sound_requests(["REGISTER"]), aors, identities(), terms())
 
 
+def _routes() -> st.SearchStrategy[Route]:
+    # Before a policy is asked, any other Request-URI was answered 416 (RFC 3261 16.3 step 2).
+    requests = sound_requests().filter(lambda request: isinstance(request.uri, SipURI))
+    return st.builds(Route, requests, st.one_of(st.none(), identities()), routings())
+
+
 def _plain_questions() -> st.SearchStrategy[Question]:
     few = st.integers(0, 3)
     peers = few.map(lambda n: StillFlow(("UDP", "TCP")[n % 2], Address(f"192.0.2.{n // 2}", 5060)))
     admissions = st.builds(Admit, few.map(lambda n: register("example.com", f"u{n}")), peers)
-    return st.one_of(admissions, few.map(_of))
+    return st.one_of(admissions, few.map(_of), few.map(_to))
 
 
 def _of(number: int) -> Registration:
@@ -253,6 +286,13 @@ def _of(number: int) -> Registration:
     aor = f"sip:u{number}@example.com"
     identity = Identity(f"u{number}", "example.com", frozenset((aor,)))
     return Registration(register("example.com", f"u{number}"), aor, identity, Terms())
+
+
+def _to(number: int) -> Route:
+    """A request to one of many users."""
+    target = Target(f"sip:u{number}@192.0.2.9")
+    request = register("example.com", f"u{number}", method="MESSAGE")
+    return Route(request, None, Routing((target,), f"sip:u{number}@example.com"))
 
 
 def _address(number: int) -> str:

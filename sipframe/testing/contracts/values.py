@@ -13,7 +13,8 @@ from zope.interface import implementer
 
 from sipframe.interfaces import IFlow
 from sipframe.testing.contracts.contract import NOW
-from sipframe.verdicts import Address, Binding, Identity, Terms
+from sipframe.testing.strategies import sip_uris
+from sipframe.verdicts import Address, Binding, Identity, Routing, Target, Terms
 
 __all__ = [
     "StillFlow",
@@ -23,6 +24,7 @@ __all__ = [
     "identities",
     "odd_names",
     "peer_texts",
+    "routings",
     "terms",
     "twisted_names",
 ]
@@ -156,6 +158,27 @@ def terms() -> st.SearchStrategy[Terms]:
     return st.one_of(
         st.just(Terms()),
         st.builds(made, times, st.integers(1, 100), st.integers(256, 8192), st.booleans()),
+    )
+
+
+def routings() -> st.SearchStrategy[Routing]:
+    """Routings that a location store or another policy may have given."""
+    proxies = st.one_of(st.just("<sip:edge.example.com;lr>"), sip_uris().map(lambda uri: f"<{uri}>"))
+    targets = st.builds(
+        Target,
+        uri=st.one_of(st.just("sip:alice@192.0.2.1"), sip_uris()),
+        q=st.one_of(st.just(1000), st.integers(0, 1000)),
+        path=st.lists(proxies, max_size=2).map(tuple),
+        flow=st.sampled_from([None, "TLS 192.0.2.1:5061 192.0.2.7:49152 3", "UDP [::1]:5060 [::2]:5062 1"]),
+        secure=st.booleans(),
+    )
+    aors = st.sampled_from(["sip:alice@example.com", "sip:+12015550123@example.com", ""])
+    return st.builds(
+        Routing,
+        targets=st.lists(targets, max_size=3).map(tuple),
+        aor=aors,
+        record_route=st.booleans(),
+        recurse=st.booleans(),
     )
 
 
