@@ -1,6 +1,7 @@
-"""RFC 3261 10.3 steps 6 to 8, written down a second time: slow, plain, and from the RFC's text alone.
+"""RFC 3261 10.3, written down a second time: slow, plain, and from the RFC's text alone. It says what is right.
 
-It knows only what the tests use: ``sip`` and ``sips`` URIs with a user, no passwords, no headers, no quotes.
+:class:`ReferenceServer` has the steps up to the AOR, :class:`ReferenceRegistrar` those about the bindings of one. They
+know only what the tests use: ``sip`` and ``sips`` URIs with a user, no passwords, no headers, no quotes.
 Where the RFC says MAY, it does what sipframe's settings say: 423 below the minimum, intervals cut at the maximum.
 When there are more contacts than ``most``, a REGISTER that adds one is refused, or pushes out the oldest others.
 Where one contact equals several bindings (19.1.4 is not transitive) it takes "the binding" for all of them.
@@ -8,6 +9,7 @@ Where one contact equals several bindings (19.1.4 is not transitive) it takes "t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -28,6 +30,12 @@ class Register:
     contacts: list[Contact] = field(default_factory=list)
     star: bool = False
     expires: str | None = None
+    # What only the steps before the AOR look at.
+    domain: str = ""
+    to: str = ""
+    require: str = ""
+    user: str = ""
+    password: str = ""
 
 
 @dataclass
@@ -47,6 +55,40 @@ class Fails(Exception):
 
     def __init__(self, status: int) -> None:
         self.status = status
+
+
+class ReferenceServer:
+    """The bindings of all users: a password for each ``(name, domain)``."""
+
+    def __init__(self, passwords: Mapping[tuple[str, str], str], most: int, *, replaces_oldest: bool) -> None:
+        self.passwords = passwords
+        self.registrars = {
+            f"sip:{name}@{domain}": ReferenceRegistrar(most, replaces_oldest=replaces_oldest)
+            for name, domain in passwords
+        }
+
+    def register(self, register: Register, now: float) -> int:
+        """Carry out one REGISTER for a domain of ours (step 1); return the status."""
+        # Step 2, 8.2.2.3: no extension that is required may be unknown.
+        if register.require:
+            return 420
+        # Step 3: authenticate the user agent, in the realm that is the domain.
+        if not register.password or register.password != self.passwords.get((register.user, register.domain)):
+            return 401
+        # Step 5: the AOR is To, canonical: no parameters, no escapes, sips as sip. Is it valid for the domain?
+        _, user, host, _ = taken_apart(register.to)
+        if host != register.domain or not user:
+            return 404
+        # Step 4: may this user change the bindings of this AOR? Only of its own.
+        if user != register.user:
+            return 403
+        # Steps 6 to 8.
+        return self.registrars[f"sip:{user}@{host}"].register(register, now)
+
+    def forgets(self) -> None:
+        """What was in memory alone is gone."""
+        for registrar in self.registrars.values():
+            registrar.records = []
 
 
 class ReferenceRegistrar:
