@@ -61,12 +61,11 @@ async def challenge(ua: UserAgent) -> None:
         ua.expect(not missing, f"the challenge has no {', '.join(missing)}")
 
 
-@check("digest.algorithm", "RFC 8760 2.3", Level.SHOULD)
+@check("digest.algorithm", "RFC 8760 2.3, 2.4")
 async def algorithm(ua: UserAgent) -> None:
-    """The challenge names its algorithm; no two challenges name the same one."""
-    named = [one.params.get("algorithm") for one in (await _challenged(ua)).challenges]
-    ua.expect(all(named), "a challenge does not name its algorithm")
-    ua.expect(len(named) == len(set(named)), "two challenges name the same algorithm")
+    """No two challenges have the same algorithm; one that is not named is MD5."""
+    named = [one.params.get("algorithm", "MD5").upper() for one in (await _challenged(ua)).challenges]
+    ua.expect(len(named) == len(set(named)), "two challenges have the same algorithm")
 
 
 @check("digest.nonce-unique", "RFC 7616 3.3", Level.SHOULD)
@@ -158,14 +157,11 @@ async def replay(ua: UserAgent) -> None:
 
 @check("digest.nc-order", "RFC 7616 3.4 (nc)", Level.SHOULD)
 async def nc_order(ua: UserAgent) -> None:
-    """A nonce count works once, also when it comes late; nothing is refused as if the password were wrong."""
+    """A nonce count that comes late works at most once."""
     choice = await _choice(ua)
     ua.expect_status(await ua.ask(ua.answer(await ua.draft(), choice, nc=3)), 200, to="nonce count 3")
     late = await ua.ask(ua.answer(await ua.draft(), choice, nc=2))
     ua.expect_status(late, 200, 401, to="nonce count 2 after 3")
-    ua.expect(
-        late.status == 200 or ua.choice(late).stale, "nonce count 2 after 3 is refused without stale=true"
-    )
     again = await ua.ask(ua.answer(await ua.draft(), choice, nc=2))
     ua.expect_refused(again, "nonce count 2 for the second time")
 
@@ -177,7 +173,7 @@ async def nc_malformed(ua: UserAgent) -> None:
     if "nc=" not in (draft.first("Authorization") or ""):
         ua.skip("qop is not offered")
     for broken in ("nc=xyz", "nc=-0000001"):
-        ua.expect_refused(await ua.ask(_changed(ua.anew(draft), "nc=00000001", broken)), broken)
+        await ua.expect_kept_out(_changed(ua.anew(draft), "nc=00000001", broken), broken)
 
 
 @check("digest.unknown-nonce", "RFC 3261 22.4")
@@ -294,9 +290,9 @@ async def no_bypass(ua: UserAgent) -> None:
         ),
     ):
         draft = ua.anew(await ua.draft(ua.contact())).setting("Authorization", value)
-        ua.expect_refused(await ua.ask(draft), what)
+        await ua.expect_kept_out(draft, what)
     spoofed = (await ua.draft(ua.contact())).setting("From", f"<{ua.domain}>;tag={ua.word(4)}")
-    ua.expect_refused(await ua.ask(spoofed), "a From that is the server itself")
+    await ua.expect_kept_out(spoofed, "a From that is the server itself")
     ua.expect(ua.names(await ua.fetch()) == [], "one of them has bound a contact")
 
 

@@ -94,9 +94,10 @@ async def options(ua: UserAgent) -> None:
 
 @check("request.options-fields", "RFC 3261 11.2", Level.SHOULD)
 async def options_fields(ua: UserAgent) -> None:
-    """The 200 to OPTIONS has Accept, Accept-Encoding, Accept-Language, Allow and Supported."""
+    """The 200 to OPTIONS has Accept, Accept-Encoding, Accept-Language and Supported."""
     response = await ua.request(await ua.draft(method="OPTIONS"))
-    fields = ("Accept", "Accept-Encoding", "Accept-Language", "Allow", "Supported")
+    # Not Allow: the same paragraph has a proxy leave it out, and we cannot know what this one is.
+    fields = ("Accept", "Accept-Encoding", "Accept-Language", "Supported")
     missing = [name for name in fields if name.lower() not in response.fields]
     ua.expect(not missing, f"the answer has no {', '.join(missing)}")
 
@@ -150,7 +151,7 @@ async def case(ua: UserAgent) -> None:
 async def folded(ua: UserAgent) -> None:
     """A field may go on in the next line, when that begins with a blank."""
     draft = await ua.draft(ua.contact())
-    for name in ("To", "Contact", "CSeq"):
+    for name in ("To", "Contact", "Max-Forwards"):
         value = draft.first(name) or ""
         draft = draft.setting(name, value.replace(" ", "\r\n\t ") if " " in value else f"\r\n  {value}")
     ua.expect(ua.names(await _proven_200(ua, draft)) == ["a"], "the contact is not bound")
@@ -169,7 +170,7 @@ async def space_before_colon(ua: UserAgent) -> None:
 async def unknown_fields(ua: UserAgent) -> None:
     """Fields and parameters that are not known are ignored."""
     draft = (await ua.draft(ua.contact(field=";unheard-of=1"))).adding("X-Unheard-Of", "<%~>, \"'")
-    response = await ua.request(draft.adding("unheard-of!", "").adding("Subject", ""))
+    response = await ua.request(draft.adding("Subject", ""))
     ua.expect_status(response, 200)
     ua.expect(ua.names(response) == ["a"], "the contact is not bound")
 

@@ -23,7 +23,7 @@ async def pipelined(ua: UserAgent) -> None:
     octets = b"".join([draft.to_bytes() for draft in drafts])
     response = await ua.attempt(octets, last.cookie, ua.timing.answer)
     ua.expect(response is not None, "the last of eight requests is not answered")
-    await ua.wait(ua.timing.silence)
+    await ua.until(lambda: len(ua.strays) >= len(drafts) - 1)
     answered = {one.via.branch for one in ua.strays}
     missing = [draft for draft in drafts[:-1] if draft.cookie not in answered]
     ua.expect(not missing, f"{len(missing)} of eight requests are not answered")
@@ -60,7 +60,7 @@ async def ping(ua: UserAgent) -> None:
     await ua.fetch()
     before = ua.pongs
     await ua.send(b"\r\n\r\n")
-    await ua.wait(ua.timing.silence)
+    await ua.until(lambda: ua.pongs > before)
     ua.expect(ua.pongs == before + 1, f"CRLFCRLF is answered by {ua.pongs - before} CRLFs")
     await ua.fetch()
 
@@ -70,7 +70,7 @@ async def no_length(ua: UserAgent) -> None:
     """A request without Content-Length is refused by 400 or closes the connection; nothing hangs."""
     draft = await ua.draft()
     data = draft.to_bytes().replace(b"Content-Length: 0\r\n", b"")
-    response = await ua.attempt(data, draft.cookie)
+    response = await ua.attempt(data, draft.cookie, ua.timing.answer)
     if response is None:
         ua.expect(not ua.connected, "it is neither answered nor is the connection closed")
     else:

@@ -125,6 +125,8 @@ _MESSAGES: Final = (
                  draft.setting("CSeq", (draft.first("CSeq") or "").replace("REGISTER", "!i-M0_*+`.%d'~")),
                  method="!i-M0_*+`.%d'~"),
              (405, 501, 403), Level.MUST),
+    _Message("odd-field", "3.1.1.2", "A field whose name has every character that a token may have",
+             _add("unheard-of!.%*+_`'~-", "value"), (200,), Level.SHOULD, ("a",)),
     _Message("escnull", "3.1.1.4", "Contacts with escaped zero octets: two bindings", _two_nulls, (200,),
              Level.SHOULD, ("%00", "%00%00")),
     _Message("lwsdisp", "3.1.1.6", "No blank between the display name and <",

@@ -80,6 +80,12 @@ class UserAgent:
         """Fail when the answer is a 2xx."""
         self.expect(response.status >= 300, f"{to} is accepted: {response.status} {response.reason}")
 
+    async def expect_kept_out(self, draft: Draft, what: str) -> None:
+        """Fail when ``draft`` is answered by a 2xx; no answer is as good as a refusal."""
+        response = await self.attempt(draft)
+        if response is not None:
+            self.expect_refused(response, what)
+
     def skip(self, reason: str) -> NoReturn:
         """The check does not apply."""
         raise Skipped(reason)
@@ -298,6 +304,12 @@ class UserAgent:
         waiting: Deferred[None] = Deferred()
         self._clock.callLater(seconds, waiting.callback, None)
         await waiting
+
+    async def until(self, fact: Callable[[], bool]) -> None:
+        """Wait for ``fact`` to be true, at most as long as for an answer."""
+        end = self._clock.seconds() + self.timing.answer
+        while not fact() and self._clock.seconds() < end:
+            await self.wait(0.01)
 
     # The flow.
 
