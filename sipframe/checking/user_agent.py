@@ -287,16 +287,21 @@ class UserAgent:
         self.expect_status(response, 200, to="a query")
         return response
 
-    def mine(self, response: Response) -> dict[str, NameAddr]:
-        """Our own bindings in the list of a 200, by their URI."""
+    def ours(self, response: Response) -> list[NameAddr]:
+        """Our own bindings in the list of a 200."""
         try:
-            return {one.uri_text: one for one in response.contacts if self._token in one.uri_text}
+            return [one for one in response.contacts if self._token in one.uri_text]
         except MessageError as error:
             raise Failed(f"its list of bindings cannot be read: {error.reason}") from None
 
+    def mine(self, response: Response) -> dict[str, NameAddr]:
+        """Our own bindings in the list of a 200, by their URI."""
+        return {one.uri_text: one for one in self.ours(response)}
+
     def names(self, response: Response) -> list[str]:
-        """The names of our own bindings, as :meth:`contact` got them, sorted."""
-        found = [uri.partition(f"{self._token}-")[2].partition("@")[0] for uri in self.mine(response)]
+        """The names of our own bindings, as :meth:`contact` got them, sorted; one for each binding."""
+        uris = [one.uri_text for one in self.ours(response)]
+        found = [uri.partition(f"{self._token}-")[2].partition("@")[0] for uri in uris]
         return sorted(found)
 
     async def wait(self, seconds: float) -> None:
