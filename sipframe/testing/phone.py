@@ -162,8 +162,8 @@ class Phone:
         """Remove what was registered, and wait (RFC 3261 10.2.2). Raises NoAnswer."""
         self._connected()
         contacts = self._wanted[0] or (self.contact,)
-        uris = [parse_name_addr(_name_addr(one)).uri_text for one in contacts]
-        return self._register([f"Contact: <{uri}>;expires=0" for uri in uris], True).wait()
+        removed = [_without_expires(parse_name_addr(_name_addr(one))) for one in contacts]
+        return self._register([f"Contact: {one};expires=0" for one in removed], True).wait()
 
     def unregister_all(self) -> Response:
         """Remove all bindings of the AOR, and wait (RFC 3261 10.2.2). Raises NoAnswer."""
@@ -525,6 +525,11 @@ class Phone:
 
 def _name_addr(contact: str) -> str:
     return contact if contact == "*" or "<" in contact else f"<{contact}>"
+
+
+def _without_expires(contact: NameAddr) -> NameAddr:
+    """RFC 5626 4.2.2: a removal has the instance ID and the reg-id of what it removes."""
+    return contact._replace(params=tuple([one for one in contact.params if one[0] not in ("expires", "q")]))
 
 
 def _is_address(host: str) -> bool:
