@@ -368,6 +368,7 @@ class UserAgent:
             gone = [f"<{uri}>;expires=0" for uri in left]
             response = await self.request(await self.draft(*gone, call_id=self.word()))
             self.expect_status(response, 200, to="the removal of our contacts")
+            self.expect(not self.ours(response), "our contacts are still listed after their removal")
         self._bound = False
 
     def close(self) -> None:
