@@ -6,6 +6,7 @@ from sipframe.policy.base import BasePolicy
 from sipframe.policy.rate_limit import RateLimit, RateLimits
 from sipframe.policy.shadow import Shadow
 from sipframe.policy.terms import RegistrationTerms, TermsChange
+from sipframe.policy.via import Via
 
 __all__ = [
     "Allow",
@@ -20,4 +21,5 @@ __all__ = [
     "RegistrationTerms",
     "Shadow",
     "TermsChange",
+    "Via",
 ]

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from sipframe.message import URI, MessageError, SipURI, equivalent, parse_uri
-from sipframe.verdicts import Target
+from sipframe.message import URI, MessageError, SipURI, equivalent, parse_name_addr, parse_uri
+from sipframe.roads import parse_flow_text
+from sipframe.verdicts import Routing, Target
 
-__all__ = ["HIGHEST_Q", "Target", "TargetSet", "target_of"]
+__all__ = ["HIGHEST_Q", "Target", "TargetSet", "routing_flaw", "target_of"]
 
 HIGHEST_Q: Final = 1000
 """A q of 1, and what a contact has that names none (RFC 3261 20.10 leaves it open)."""
@@ -29,6 +30,43 @@ def target_of(
     except MessageError:
         return None
     return Target(uri, _thousandths(q), path, flow)
+
+
+def routing_flaw(routing: Routing) -> str:
+    """Why a routing cannot be followed, in a sentence; empty when it can. Whoever gave it need not have been
+    type-checked."""
+    targets: object = routing.targets
+    if type(targets) is not tuple:
+        return "the targets of a Routing are a tuple"
+    if not {type(routing.record_route), type(routing.recurse)} <= {bool}:
+        return "record_route and recurse are True or False"
+    for target in targets:
+        flaw = _target_flaw(target)
+        if flaw:
+            return flaw
+    return ""
+
+
+def _target_flaw(target: object) -> str:
+    if type(target) is not Target:
+        return "each target is a Target"
+    if type(target.uri) is not str or target_of(target.uri) is None:
+        return f"the URI of a target is a SIP or SIPS URI, which {target.uri!r} is not"
+    if type(target.q) is not int or type(target.secure) is not bool:
+        return "the q of a target is a whole number of thousandths, and secure is True or False"
+    path: object = target.path
+    if type(path) is not tuple or any(type(value) is not str for value in path):
+        return "the path of a target is a tuple of texts"
+    flow: object = target.flow
+    try:
+        for value in target.path:
+            if not isinstance(parse_name_addr(value).uri, SipURI):
+                return f"each value of a path is a SIP URI in angle brackets, which {value!r} is not"
+        if flow is not None:
+            _ = parse_flow_text(flow if isinstance(flow, str) else "")
+    except ValueError as error:  # MessageError too
+        return f"path and flow of a target can be read: {error}"
+    return ""
 
 
 def _thousandths(q: str | None) -> int:

@@ -22,6 +22,7 @@ from sipframe.policy import (
     RegistrationTerms,
     Shadow,
     TermsChange,
+    Via,
 )
 from sipframe.seams import Seam
 from sipframe.testing.contracts import PolicyContract
@@ -79,6 +80,20 @@ class TestRateLimit(PolicyContract):
         return sum(
             len(one) for one in (policy._datagrams, policy._connections, policy._aors) if one is not None
         )
+
+
+class TestVia(PolicyContract):
+    deterministic = True
+
+    def open_policy(self, place: Path) -> Via:
+        return Via(to="sip:192.0.2.7;transport=tcp", user="*a*")
+
+
+class TestViaForEverybody(PolicyContract):
+    deterministic = True
+
+    def open_policy(self, place: Path) -> Via:
+        return Via(to="sips:gateway.example.com", always=True)
 
 
 class Fails(BackOff):

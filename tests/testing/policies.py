@@ -1,4 +1,4 @@
-"""Policies to try the contract on: two that keep it, and many that each break one rule."""
+"""Policies to try the contract on: three that keep it, and many that each break one rule."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from sipframe.interfaces import IFlow
-from sipframe.message import Request
+from sipframe.message import Request, SipURI
 from sipframe.policy import BasePolicy
-from sipframe.verdicts import Admitted, Identity, Rejected, Terms
+from sipframe.verdicts import Admitted, Identity, Rejected, Routing, Target, Terms
 
 
 class Fair(BasePolicy):
@@ -40,6 +40,18 @@ class Slow(BasePolicy):
         self.reactor.callLater(0.1, answer.callback, None)
         await answer
         return terms._replace(max_contacts=min(3, terms.max_contacts))
+
+
+class Gateway(BasePolicy):
+    """Numbers go by a gateway; nobody calls at night."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        uri = request.uri
+        if not isinstance(uri, SipURI) or not (uri.user or "").startswith("+"):
+            return routing
+        if identity is None:
+            return Rejected(603, "Decline")
+        return routing._replace(targets=(Target(request.uri_text, path=("<sip:192.0.2.7;lr>",)),))
 
 
 # Those that break a rule.
@@ -117,6 +129,62 @@ class Declines(BasePolicy):
 
     def registration(self, request: Request, aor: str, identity: Identity, terms: Terms) -> object:
         return Rejected(603, "Decline")
+
+
+class Elsewhere(BasePolicy):
+    """It says where, and forgets to say how."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        return routing.targets
+
+
+class Dials(BasePolicy):
+    """Who is not here is a number."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        return routing if routing.targets else routing._replace(targets=(Target("tel:+12015550123"),))
+
+
+class Unframed(BasePolicy):
+    """By way of the gateway, of which it knows the name."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        return routing._replace(targets=(Target("sip:alice@example.com", path=("gateway.example.com",)),))
+
+
+class Weighs(BasePolicy):
+    """Everybody's q by half."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        return routing._replace(
+            targets=tuple(target._replace(q=cast(int, target.q / 2)) for target in routing.targets)
+        )
+
+
+class Lists(BasePolicy):
+    """The last one only."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        return routing._replace(targets=cast(tuple[Target, ...], list(routing.targets[-1:])))
+
+
+class Believes(BasePolicy):
+    """Everybody has proved something."""
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        assert identity is not None
+        return routing if identity.aors else Rejected(403, "Forbidden")
+
+
+class Wanders(BasePolicy):
+    """One place after the other."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
+        self.asked += 1
+        return routing._replace(targets=(Target(f"sip:gateway-{self.asked}.example.com"),))
 
 
 class Moody(BasePolicy):

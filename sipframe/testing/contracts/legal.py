@@ -7,7 +7,7 @@ is written as the server writes it, and has to be read back as it was (RFC 3261 
 from __future__ import annotations
 
 from sipframe.message import MessageError, Request, Response, parse_credentials, parse_message, response_bytes
-from sipframe.proxy import routing_flaw
+from sipframe.proxy.targets import routing_flaw
 from sipframe.seams import field_lines, refusal_line
 from sipframe.testing.contracts.canonical import is_canonical
 from sipframe.verdicts import Abstained, Accepted, Admitted, Challenge, Identity, Rejected, Routing, Terms
