@@ -227,6 +227,11 @@ class Incoming:
         """Whether it has had its final answer."""
         return self._transaction.answered
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether a CANCEL has come for it."""
+        return self.cancel is not None
+
     def answer(
         self, status: int = 200, reason: str | None = None, *, fields: Sequence[str] = (), body: bytes = b""
     ) -> None:

@@ -144,7 +144,7 @@ def test_sips() -> None:
 def test_any_request(server: Server) -> None:
     phone = alice(server)
     assert phone.request("OPTIONS").status == 200
-    assert phone.request("OPTIONS", "sip:bob@example.com").status == 404
+    assert phone.request("OPTIONS", "sip:bob@example.com").status == 480  # nobody has registered
     assert phone.request("MESSAGE", to="sip:bob@example.com", body=b"hello").status == 405
     assert phone.request("OPTIONS", fields=["Require: nonsense"]).all("unsupported") == ["nonsense"]
 
