@@ -16,7 +16,7 @@ from sipframe.events import Events
 from sipframe.interfaces import ICloseable, IFlow, IPolicy
 from sipframe.policy.base import BasePolicy
 from sipframe.seams import Seam, refusal_for, refusal_line
-from sipframe.verdicts import Admitted, Identity, Rejected, Terms
+from sipframe.verdicts import Admitted, Identity, Rejected, Routing, Terms
 
 if TYPE_CHECKING:
     from sipframe.message import Request
@@ -27,12 +27,12 @@ _ADMITTED: Final = Admitted()
 
 
 class _Question(NamedTuple):
-    """What the candidate was asked. ``terms`` is None when it was asked to admit."""
+    """What the candidate was asked. ``given`` is None when it was asked to admit."""
 
     method: str
     call_id: str
     aor: str
-    terms: Terms | None
+    given: Terms | Routing | None
 
 
 @implementer(ICloseable)
@@ -72,6 +72,12 @@ class Shadow(BasePolicy):
         self._ask(self._candidate.registration, (request, aor, identity, terms), question)
         return terms
 
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> Routing:
+        """Leave the routing as it is, whatever the candidate says."""
+        question = _Question("route", request.first("call-id") or "", routing.aor, routing)
+        self._ask(self._candidate.route, (request, identity, routing), question)
+        return routing
+
     def _ask(self, method: Callable[..., object], arguments: tuple[object, ...], question: _Question) -> None:
         if self._awaited >= self._most_awaited:
             self.skipped += 1
@@ -80,17 +86,16 @@ class Shadow(BasePolicy):
         self._seam.ask(method, arguments, question, self._answered, self._failed)
 
     def _answered(self, question: _Question, verdict: object) -> None:
-        terms = question.terms
+        given = question.given
         if type(verdict) is Rejected:
-            status, reason = refusal_line(verdict, 699 if terms is None else 599)
+            status, reason = refusal_line(verdict, 599 if type(given) is Terms else 699)
             self._publish(question, "Rejected", status, reason, {})
-        elif type(verdict) is Terms and terms is not None:
-            changed = {
-                field: value for field, value in verdict._asdict().items() if value != getattr(terms, field)
-            }
+        elif given is not None and type(verdict) is type(given):
+            before = given._asdict()
+            changed = {field: value for field, value in verdict._asdict().items() if value != before[field]}
             if changed:
-                self._publish(question, "Terms", 0, "", changed)
-        elif type(verdict) is not Admitted or terms is not None:
+                self._publish(question, type(verdict).__name__, 0, "", changed)
+        elif type(verdict) is not Admitted or given is not None:
             raise TypeError("not what an IPolicy gives")
         self._awaited -= 1
 
@@ -100,7 +105,7 @@ class Shadow(BasePolicy):
         self._publish(question, type(error).__name__, status, reason, {})
 
     def _publish(
-        self, question: _Question, verdict: str, status: int, reason: str, terms: dict[str, object]
+        self, question: _Question, verdict: str, status: int, reason: str, changed: dict[str, object]
     ) -> None:
         if self._events.wanted and not self._closed:
             self._events.publish(
@@ -110,7 +115,8 @@ class Shadow(BasePolicy):
                 verdict=verdict,
                 status=status,
                 reason=reason,
-                terms=terms,
+                terms=changed if verdict == "Terms" else {},
+                routing=changed if verdict == "Routing" else {},
                 aor=question.aor,
                 call_id=question.call_id,
             )

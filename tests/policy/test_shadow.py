@@ -14,12 +14,13 @@ from sipframe.interfaces import ICloseable, IFlow, IPolicy
 from sipframe.message import Request
 from sipframe.policy import BasePolicy, Shadow
 from sipframe.seams import Seam
-from sipframe.verdicts import Admitted, Identity, Rejected, Terms, Unavailable
+from sipframe.verdicts import Admitted, Identity, Rejected, Routing, Target, Terms, Unavailable
 from tests.fakes import FakeFlow, request
 
 AOR = "sip:bob@example.com"
 BOB = Identity("bob", "example.com", frozenset([AOR]))
 TERMS = Terms()
+ROUTING = Routing((Target("sip:bob@192.0.2.7"),), AOR)
 FORBIDDEN = Rejected(403, "Forbidden")
 
 
@@ -38,6 +39,9 @@ class Candidate(BasePolicy):
         return self._answer()
 
     def registration(self, request: Request, aor: str, identity: Identity, terms: Terms) -> object:
+        return self._answer()
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> object:
         return self._answer()
 
 
@@ -64,6 +68,12 @@ class World:
     def register(self) -> list[tuple[object, ...]]:
         assert self.policy.registration(request(), AOR, BOB, TERMS) is TERMS
         return self.told()
+
+    def route(self) -> list[tuple[object, ...]]:
+        """What was told, with what would have become of the routing."""
+        assert self.policy.route(request(), None, ROUTING) is ROUTING
+        routings = [event.fields["routing"] for event in self.heard]
+        return [(*one, routing) for one, routing in zip(self.told(), routings, strict=True)]
 
     def told(self) -> list[tuple[object, ...]]:
         told = []
@@ -130,6 +140,29 @@ def test_admit(answer: object, told: list[tuple[object, ...]]) -> None:
 def test_registration(answer: object, told: list[tuple[object, ...]]) -> None:
     world = World(answer)
     assert world.register() == told
+    assert world.policy._awaited == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (ROUTING, []),
+        (Routing(*ROUTING), []),
+        (lambda: later(ROUTING), []),
+        (
+            ROUTING._replace(targets=(), record_route=False),
+            [("route", "Routing", 0, "", {}, AOR, {"targets": (), "record_route": False})],
+        ),
+        (FORBIDDEN, [("route", "Rejected", 403, "Forbidden", {}, AOR, {})]),
+        (Rejected(603, "Decline"), [("route", "Rejected", 603, "Decline", {}, AOR, {})]),
+        (TERMS, [("route", "TypeError", 500, "Server Internal Error", {}, AOR, {})]),
+        (None, [("route", "TypeError", 500, "Server Internal Error", {}, AOR, {})]),
+        (raising, [("route", "ZeroDivisionError", 500, "Server Internal Error", {}, AOR, {})]),
+    ],
+)
+def test_route(answer: object, told: list[tuple[object, ...]]) -> None:
+    world = World(answer)
+    assert world.route() == told
     assert world.policy._awaited == 0
 
 
