@@ -6,17 +6,22 @@ Rules: a host is ours when it is a domain, an alias of one, or the very address 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final
 
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, SipURI, aor_of, parse_uri
 
 __all__ = ["Domains"]
 
+_MOST_REMEMBERED: Final = 1024
+"""Hosts whose answer is kept; of a host no more than 255 octets are worth it (RFC 1035 2.3.4)."""
+
 
 class Domains:
     """Which hosts mean which domain. ``aliases`` maps a host to the domain whose users it names."""
 
-    __slots__ = ("_by_host", "names")
+    __slots__ = ("_by_host", "_found", "names")
 
     def __init__(self, names: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
         self.names = tuple(dict.fromkeys(_plain(name) for name in names))
@@ -25,10 +30,13 @@ class Domains:
             if _plain(name) not in self._by_host:
                 raise ValueError(f"the alias {alias!r} names {name!r}, which is no domain that is served")
             self._by_host[_plain(alias)] = _plain(name)
+        by_host = self._by_host
+        # Most hosts in calls are none of ours, and the same ones come again.
+        self._found = lru_cache(_MOST_REMEMBERED)(lambda host: by_host.get(_plain(host)))
 
     def domain_of(self, host: str) -> str | None:
         """The domain that ``host`` (as in a URI) stands for, or None."""
-        return self._by_host.get(host) or self._by_host.get(_plain(host))
+        return self._by_host.get(host) or self._found(host)
 
     def serves(self, uri: object, flow: IFlow) -> bool:
         """Whether a Request-URI names a domain of ours, or the address that the request came in on."""

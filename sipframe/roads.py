@@ -7,6 +7,7 @@ certificate must prove is the domain of the URI that led to the hop, whatever th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
@@ -166,6 +167,7 @@ def flow_text(flow: IFlow) -> str:
     return f"{flow.transport} {host_port(*local)} {host_port(*peer)} {flow.serial}"
 
 
+@lru_cache(maxsize=4096)
 def parse_flow_text(text: str) -> FlowText:
     """Read what :func:`flow_text` has written. Raises ValueError."""
     transport, local, peer, serial = text.split(" ")

@@ -17,7 +17,7 @@ from sipframe.proxy.actions import (
     StopTimerC,
 )
 from sipframe.proxy.context import Forking, ResponseContext
-from sipframe.proxy.core import Proxy
+from sipframe.proxy.core import Come, Proxy
 from sipframe.proxy.fork import ProxyCounters
 from sipframe.proxy.forwarding import Copy, forwarded_request, forwarded_response
 from sipframe.proxy.loops import Branches
@@ -33,6 +33,7 @@ __all__ = [
     "AnswerHere",
     "Branches",
     "CancelBranch",
+    "Come",
     "Copy",
     "Done",
     "DropBranch",

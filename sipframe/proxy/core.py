@@ -9,14 +9,14 @@ a user of ours, and never answered (16.11). What a request was answered, and why
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from sipframe.decisions import Detail, RawStep, cut
 from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.gruu import Gruu, Gruus
 from sipframe.interfaces import IFlow
-from sipframe.message import MessageError, Request, SipURI, parse_credentials
+from sipframe.message import URI, MessageError, Request, SipURI, parse_credentials
 from sipframe.proxy.ack import AckCopy
 from sipframe.proxy.context import Forking, ResponseContext
 from sipframe.proxy.fork import Answering, Fork, Outgoing, ProxyCounters
@@ -26,7 +26,7 @@ from sipframe.proxy.reaching import Found, reach
 from sipframe.proxy.relaying import Must, Standing, must
 from sipframe.proxy.routing import Preprocessed, preprocess
 from sipframe.proxy.settings import ProxySettings
-from sipframe.proxy.targets import target_of
+from sipframe.proxy.targets import routing_flaw, target_of
 from sipframe.proxy.token import FlowTokens
 from sipframe.proxy.validation import AnswerHere, Refusal, Valid, Validation, validate
 from sipframe.roads import FlowText
@@ -45,7 +45,7 @@ from sipframe.verdicts import (
     Target,
 )
 
-__all__ = ["Proxied", "Proxy"]
+__all__ = ["Come", "Proxied", "Proxy"]
 
 _RECORDED: Final = frozenset({"INVITE", "SUBSCRIBE", "NOTIFY", "REFER"})
 """The methods that begin dialogs (RFC 3261 12.1, RFC 6665 4.3, RFC 3515 2.4)."""
@@ -76,6 +76,14 @@ class Resolver(Protocol):
     """Finds the hops of a URI (RFC 3263)."""
 
     def resolve(self, uri: SipURI) -> object: ...
+
+
+class Come(NamedTuple):
+    """A request that is to be forwarded, after RFC 3261 16.4."""
+
+    come: Preprocessed
+    flows: Sequence[FlowText | None]
+    """The flows that the URIs of ours name which were taken out; None for one that we have not signed."""
 
 
 class Proxied(Inquiry):
@@ -190,6 +198,8 @@ class Proxy:
         self._realms = frozenset(realms)
         self._gruus = gruus
         self._validation = Validation(max_forwards=settings.max_forwards, max_breadth=settings.max_breadth)
+        self._forking = Forking(max_targets=settings.max_targets)
+        self._recursing = Forking(recurse=True, max_targets=settings.max_targets)
         self._in_front = frozenset(name.lower() for name in settings.relay_to)
         self.counters = counters
         self._outgoing = Outgoing(
@@ -207,21 +217,22 @@ class Proxy:
 
     # What the UAS core calls.
 
-    def takes(self, request: Request, flow: IFlow) -> Preprocessed | None:
-        """The request after RFC 3261 16.4, when it is to be forwarded; None when it is for this server itself.
+    def takes(self, request: Request, flow: IFlow) -> Come | None:
+        """What has come, when it is to be forwarded; None when it is for this server itself.
 
         Raises MessageError when a Route that matters is malformed.
         """
-        here = self._here(request, flow)
+        here = Here(self._domains, self._tokens, request.call_id, self._roads.end_of(flow), flow)
         come = preprocess(request, here)
         uri = come.uri
         if not come.routes and isinstance(uri, SipURI) and not uri.user and here.here(uri):
             return None
-        return come
+        return Come(come, here.flows(come.taken) if come.taken else [])
 
-    def proxy(self, transaction: ServerTransaction, come: Preprocessed) -> None:
+    def proxy(self, transaction: ServerTransaction, taken: Come) -> None:
         """Forward one request. Raises MessageError when it is malformed; then nothing has happened."""
         request, flow = transaction.request, transaction.flow
+        come, flows = taken
         work = transaction.work
         steps: list[RawStep] = [] if work is None else work.steps
         loop_part = self._branches.loop_part(request)
@@ -240,7 +251,9 @@ class Proxy:
             proxied.aor = self._domains.aor_of(uri) or ""
         if isinstance(from_, SipURI) and self._domains.domain_of(from_.host) is not None:
             proxied.claims = self._domains.aor_of(from_) or ""
-        by_flow = self._follow(proxied)
+        by_flow = _follow(proxied, flows) if flows else False
+        if proxied.dialog_flow is not None and _contact(uri):
+            proxied.aor = ""
         standing = Standing(
             follows=proxied.follows,
             by_flow=by_flow,
@@ -262,27 +275,27 @@ class Proxy:
     def ack(self, request: Request, flow: IFlow) -> None:
         """Pass on an ACK for a 2xx, or drop it (RFC 3261 16.11)."""
         try:
-            come = self.takes(request, flow)
+            taken = self.takes(request, flow)
             loop_part = self._branches.loop_part(request)
             forwards = request.max_forwards
             looped = self._branches.looped(request, loop_part)
         except MessageError:
-            come, looped, forwards, loop_part = None, False, None, ""
-        if come is None or looped or forwards == 0:
+            taken, looped, forwards, loop_part = None, False, None, ""
+        if taken is None or looped or forwards == 0:
             self.counters.acks_dropped += 1
             return
+        come, flows = taken
         left = self._settings.max_forwards if forwards is None else forwards - 1
         copy = AckCopy(
             self._outgoing, request, flow, come, left, self._branches.stateless(request, loop_part)
         )
-        tokens = self._flows_of(request, flow, come)
-        if any(name is not None for name in tokens):
-            aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) else None
-            if aor is None:
-                copy.send_to(Target(come.uri_text), tokens[-1])
+        aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) else None
+        if any(name is not None for name in flows):
+            copy.dialog_flow = name = flows[-1]
+            if aor is None or come.routes or (name is not None and _contact(come.uri)):
+                copy.send_to(Target(come.uri_text), name)
                 return
-        aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) and not come.routes else None
-        if aor is None:
+        if aor is None or come.routes:
             self.counters.acks_dropped += 1  # no open relay
             return
         copy.aor = aor
@@ -339,7 +352,11 @@ class Proxy:
         if proxied.aor and isinstance(uri, SipURI) and uri.param("maddr") is None:
             self._lookup.ask((proxied.aor,), proxied, self._located, self._failed)
             return
-        if isinstance(uri, SipURI) and self._domains.domain_of(uri.host) is not None:
+        if (
+            proxied.dialog_flow is None
+            and isinstance(uri, SipURI)
+            and self._domains.domain_of(uri.host) is not None
+        ):
             why = "the Request-URI names no user of the domain"
             self._refuse(proxied.transaction, Rejected(404, "Not Found"), _TARGETS, why)
             return
@@ -367,11 +384,15 @@ class Proxy:
         if proxied.gruu is not None:
             found = found._replace(targets=found.targets[:1])  # RFC 5627 6.1: one at a time, the newest first
         proxied.found = found
-        proxied.dialog_flow = None
         told: Detail = (_found_text, found)
         proxied.note(self._lookup.name, "Snapshot", told, self._seconds())
+        targets = found.targets
+        if bindings or proxied.gruu is not None:
+            proxied.dialog_flow = None
+        elif proxied.dialog_flow is not None:
+            targets = (Target(proxied.come.uri_text),)  # nobody's AOR, but somebody's Contact
         settings = self._settings
-        proxied.routing = Routing(found.targets, proxied.aor, settings.record_route, settings.recurse)
+        proxied.routing = Routing(targets, proxied.aor, settings.record_route, settings.recurse)
         self._ask_policies(proxied)
 
     def _ask_policies(self, proxied: Proxied) -> None:
@@ -395,7 +416,9 @@ class Proxy:
         if type(verdict) is Routing:
             changed: Detail = ""
             if verdict is not proxied.routing:
-                _check(verdict)
+                flaw = routing_flaw(verdict)
+                if flaw:
+                    raise ValueError(flaw)
                 if verdict != proxied.routing:
                     changed = (_routing_text, verdict)
             proxied.note(asked.name, "Routing", changed, self._seconds())
@@ -412,7 +435,7 @@ class Proxy:
         if transaction.answered:
             return
         sips = proxied.come.uri.scheme == "sips"
-        forking = Forking(recurse=routing.recurse, max_targets=self._settings.max_targets)
+        forking = self._recursing if routing.recurse else self._forking
         method = transaction.method
         context = ResponseContext(method, proxied.valid.breadth, sips=sips, forking=forking)
         proxied.fork = fork = Fork(
@@ -431,27 +454,6 @@ class Proxy:
         fork.begin(routing.targets)
 
     # Within.
-
-    def _here(self, request: Request, flow: IFlow) -> Here:
-        return Here(self._domains, self._tokens, request.call_id, self._roads.end_of(flow), flow)
-
-    def _flows_of(self, request: Request, flow: IFlow, come: Preprocessed) -> list[FlowText | None]:
-        if not come.taken:
-            return []
-        here = self._here(request, flow)
-        return [here.flow_of(uri) for uri in come.taken]
-
-    def _follow(self, proxied: Proxied) -> bool:
-        """See which of our Routes the request follows; whether it came by the flow that the first one names."""
-        names = self._flows_of(proxied.request, proxied.flow, proxied.come)
-        if not any(name is not None for name in names):
-            return False
-        proxied.follows = True
-        proxied.dialog_flow = names[-1]
-        first, flow = names[0], proxied.flow
-        if first is None or first[:3] != (flow.transport, flow.local, flow.peer):
-            return False
-        return flow.transport == "UDP" or first.serial == int(flow.serial)
 
     def _consumed(self, proxied: Proxied) -> frozenset[int]:
         """Which Proxy-Authorization fields were for us (RFC 3261 20.28): no secret of our users goes any further."""
@@ -478,6 +480,8 @@ class Proxy:
         if targets:
             # RFC 3261 16.11: a stateless proxy has one target, the same one each time.
             copy.send_to(max(targets, key=_q), None)
+        elif copy.dialog_flow is not None:
+            copy.send_to(Target(copy.come.uri_text), copy.dialog_flow)
         else:
             self.counters.acks_dropped += 1
 
@@ -500,6 +504,24 @@ class Proxy:
         self._answering.answer(transaction, verdict.status, verdict.reason, fields, kept=False, steps=steps)
 
 
+def _follow(proxied: Proxied, names: Sequence[FlowText | None]) -> bool:
+    """See which of our Routes the request follows; whether it came by the flow that the first one names."""
+    if not any(name is not None for name in names):
+        return False
+    proxied.follows = True
+    proxied.dialog_flow = names[-1]
+    first, flow = names[0], proxied.flow
+    if first is None or first[:3] != (flow.transport, flow.local, flow.peer):
+        return False
+    return flow.transport == "UDP" or first.serial == int(flow.serial)
+
+
+def _contact(uri: URI) -> bool:
+    """Whether ``uri``, of a request within a dialog, is what somebody gave as Contact, be the host one of ours: on the
+    machine of the server itself it is. Such a URI has a port; AORs and GRUUs have none."""
+    return isinstance(uri, SipURI) and uri.port is not None and uri.param("gr") is None
+
+
 def _ack_failed(copy: AckCopy, asked: GuardedMethod, error: BaseException) -> None:
     copy.dropped()
 
@@ -516,12 +538,3 @@ def _found_text(found: Found) -> str:
 
 def _routing_text(routing: Routing) -> str:
     return ", ".join([target.uri for target in routing.targets]) or "no targets"
-
-
-def _check(routing: Routing) -> None:
-    """Raise ValueError or TypeError for a routing that cannot be followed: whoever gave it has a bug."""
-    for target in routing.targets:
-        if type(target) is not Target or target_of(target.uri) is None:
-            raise ValueError("a Routing with a target that is no SIP URI")
-        if type(target.q) is not int:
-            raise TypeError("a target whose q is no whole number")

@@ -6,6 +6,7 @@ domain that is served, or when it names the end of the flow that the request cam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sipframe.domains import Domains
@@ -23,7 +24,7 @@ PATH_SCOPE: Final = "path"
 class Here:
     """For a request with ``call_id`` that came by a flow whose end here is ``end``."""
 
-    __slots__ = ("_call_id", "_domains", "_end", "_local", "_tokens")
+    __slots__ = ("_call_id", "_domains", "_end", "_local", "_named", "_tokens")
 
     def __init__(self, domains: Domains, tokens: FlowTokens, call_id: str, end: OurEnd, flow: IFlow) -> None:
         self._domains = domains
@@ -31,13 +32,18 @@ class Here:
         self._call_id = call_id
         self._end = end
         self._local = flow.local
+        self._named: dict[str, FlowText | None] = {}
 
     def flow_of(self, uri: SipURI) -> FlowText | None:
         """The flow that a URI of ours names; None when it is none that we signed."""
         user = uri.user
         if user is None:
             return None
-        return self._tokens.read(user, self._call_id) or self._tokens.read(user, PATH_SCOPE)
+        named = self._named
+        if user not in named:
+            read = self._tokens.read
+            named[user] = read(user, self._call_id) or read(user, PATH_SCOPE)
+        return named[user]
 
     def recorded(self, uri: SipURI) -> bool:
         """Whether we placed ``uri`` into a Record-Route or a Path."""
@@ -52,6 +58,10 @@ class Here:
         if host == end.host and (port or _default_port(uri)) == end.port:
             return True
         return (host, port) == self._local or self.recorded(uri)
+
+    def flows(self, taken: Sequence[SipURI]) -> list[FlowText | None]:
+        """The flows that the URIs which were taken out name, in their order."""
+        return [self.flow_of(uri) for uri in taken]
 
     def maddr(self, uri: SipURI) -> bool:
         """Whether ``maddr`` is ours, and the request came by the transport and to the port that ``uri`` names."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
@@ -60,6 +61,7 @@ class Found(NamedTuple):
     """Whether one was left out because the request is SIPS and the contact is not."""
 
 
+@lru_cache(maxsize=4096)
 def behind_nat(host: str, peer: str) -> bool:
     """Whether ``host`` of a contact is hidden behind ``peer``, where its request came from."""
     bare = host.strip("[]")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import binascii
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from functools import lru_cache
 from hashlib import blake2s
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -24,6 +24,9 @@ __all__ = ["FlowTokens"]
 
 _MAC_OCTETS: Final = 10
 """80 bits, as in the example of RFC 5626 5.2."""
+# RFC 4648 5.
+_TO_BASE64: Final = str.maketrans("-_", "+/")
+_FROM_BASE64: Final = str.maketrans("+/", "-_")
 _TRANSPORTS: Final = ("UDP", "TCP", "TLS", "WS", "WSS")
 _V4: Final = 0
 _V6: Final = 1
@@ -55,7 +58,9 @@ class FlowTokens:
         if token is None or not _SHORTEST <= len(token) <= _LONGEST:
             return None
         try:
-            octets = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            octets = a2b_base64(
+                token.translate(_TO_BASE64) + "=="
+            )  # which may be more padding than there should be
         except (binascii.Error, ValueError):
             return None
         if _text(octets) != token:
@@ -74,7 +79,7 @@ class FlowTokens:
 
 
 def _text(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).decode("ascii").rstrip("=")
+    return b2a_base64(octets, newline=False).decode("ascii").rstrip("=").translate(_FROM_BASE64)
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 from sipframe.interfaces import IFlow
@@ -19,6 +20,8 @@ from sipframe.verdicts import Address
 
 __all__ = ["OurEnds"]
 
+_MOST_ENDS = 4096
+"""Ends that are remembered, by peer; then they are looked up anew, so that a new route is noticed some time."""
 _EVERYWHERE = ("", "0.0.0.0", "::")
 
 
@@ -27,6 +30,8 @@ class OurEnds:
 
     def __init__(self, listening: Sequence[Listening]) -> None:
         self._listening = listening
+        self._ends: dict[tuple[str, Address, str], OurEnd] = {}
+        self._ends_of = 0
 
     def datagrams_to(self, host: str, port: int) -> UDPFlow | None:
         """A flow over UDP to a numeric address, or None when no socket of ours leads there."""
@@ -54,6 +59,17 @@ class OurEnds:
 
     def end_of(self, flow: IFlow) -> OurEnd:
         """Where we can be reached over the transport of ``flow``, seen from its peer."""
+        key = (flow.transport, flow.local, flow.peer.host)
+        known = self._ends
+        if key in known and len(self._listening) == self._ends_of:
+            return known[key]
+        if len(known) >= _MOST_ENDS or len(self._listening) != self._ends_of:
+            known.clear()
+            self._ends_of = len(self._listening)
+        found = known[key] = self._end_of(flow)
+        return found
+
+    def _end_of(self, flow: IFlow) -> OurEnd:
         host, port = flow.local
         if host in _EVERYWHERE:
             host = source_towards(flow.peer.host) or host
@@ -107,6 +123,7 @@ def _flow(one: Listening, source: str, peer: Address) -> UDPFlow | None:
     return UDPFlow(endpoint, peer)
 
 
+@lru_cache(maxsize=4096)
 def _is_loopback(host: str) -> bool:
     return ip_address(host.partition("%")[0]).is_loopback
 

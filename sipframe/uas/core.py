@@ -28,7 +28,7 @@ from sipframe.message import (
     parse_message,
     response_bytes,
 )
-from sipframe.proxy import Preprocessed
+from sipframe.proxy import Come
 from sipframe.seams import GuardedMethod, Inquiry, Seam, field_lines, name_of, refusal_line, report
 from sipframe.transaction import ServerTransaction, TransactionUser
 from sipframe.uas.recording import Recorder
@@ -67,6 +67,7 @@ _CAPABILITIES: Final = (
 _TOO_LARGE: Final = "Answer Too Large for UDP"
 _LARGE: Final = "a {} of {} octets, which no datagram holds".format
 _NOT_SERVED: Final = "{} is not served".format
+_NOTHING: Final = ("",)
 _REPEATED: Final = (("via", "Via"), ("from", "From"), ("to", "To"), ("call-id", "Call-ID"), ("cseq", "CSeq"))
 
 
@@ -99,9 +100,9 @@ Core = Callable[[ServerTransaction], None]
 class Forwarding(Protocol):
     """What forwards the requests that are not for this server itself: the proxy (RFC 3261 16)."""
 
-    def takes(self, request: Request, flow: IFlow) -> Preprocessed | None: ...
+    def takes(self, request: Request, flow: IFlow) -> Come | None: ...
 
-    def proxy(self, transaction: ServerTransaction, come: Preprocessed) -> None: ...
+    def proxy(self, transaction: ServerTransaction, taken: Come) -> None: ...
 
     def ack(self, request: Request, flow: IFlow) -> None: ...
 
@@ -349,7 +350,7 @@ class UserAgentServer(TransactionUser):
         status, reason, fields = self._seam.failed(arrival, asked, error)
         self.answer(arrival.transaction, status, reason, field_lines(fields), kept=False)
 
-    def _takes(self, transaction: ServerTransaction) -> Preprocessed | None:
+    def _takes(self, transaction: ServerTransaction) -> Come | None:
         """The request for the proxy, unless it is for this server itself. Raises MessageError."""
         proxy, request = self.proxy, transaction.request
         if proxy is None or (
@@ -364,9 +365,9 @@ class UserAgentServer(TransactionUser):
         request = transaction.request
         if self.proxy is not None:
             try:
-                come = self._takes(transaction)
-                if come is not None:
-                    self.proxy.proxy(transaction, come)
+                taken = self._takes(transaction)
+                if taken is not None:
+                    self.proxy.proxy(transaction, taken)
                     return
             except MessageError as error:
                 self._answer_error(transaction, error, "RFC 3261 16.3 step 1")
@@ -436,7 +437,7 @@ class UserAgentServer(TransactionUser):
             return
         request, flow, work = transaction.request, transaction.flow, transaction.work
         peer = flow.peer
-        data = self._response(request, peer, status, reason, fields)
+        data = response_bytes(request, status, reason, self._tag(request), fields, peer)
         if transaction.mark is not None:
             self._forget_flow(transaction)
         elif kept:
@@ -526,8 +527,9 @@ class UserAgentServer(TransactionUser):
 
     def _tag(self, request: Request) -> str:
         # RFC 3261 9.2: a CANCEL, which has the same CSeq number and top Via, gets the same tag.
-        number = (request.first("cseq") or "").partition(" ")[0]
-        identifying = f"{request.reply_via.text}\n{request.first('call-id')}\n{number}"
+        values = request.fields
+        number = values.get("cseq", _NOTHING)[0].partition(" ")[0]
+        identifying = f"{request.reply_via.text}\n{values.get('call-id', _NOTHING)[0]}\n{number}"
         tag = self._tag_hash.copy()
         tag.update(identifying.encode("utf-8", "surrogateescape"))
         return tag.hexdigest()

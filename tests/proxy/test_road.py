@@ -21,8 +21,8 @@ from sipframe.verdicts import Address
 
 V4 = OurEnd("UDP", "192.0.2.254", 5060)
 V6 = OurEnd("UDP", "2001:db8::1", 5060)
-UA1 = FlowText("UDP", Address("192.0.2.254", 5060), Address("192.0.2.1", 5060), 1)
-UA2 = FlowText("UDP", Address("2001:db8::1", 5060), Address("2001:db8::33", 5060), 2)
+UA1 = FlowText("UDP", Address("192.0.2.254", 5060), Address("192.0.2.1", 5060), 0)
+UA2 = FlowText("UDP", Address("2001:db8::1", 5060), Address("2001:db8::33", 5060), 0)
 BOB = "sip:bob@[2001:db8::33]"
 ALICE = "sip:alice@192.0.2.1"
 

@@ -27,13 +27,18 @@ flows = st.builds(
 )
 
 
+def known(flow: FlowText) -> FlowText:
+    """What a token says of a flow: over UDP each datagram has a serial of its own, and the addresses are the flow."""
+    return flow._replace(serial=0) if flow.transport == "UDP" else flow
+
+
 @given(flows, st.text(max_size=20))
 def test_a_token_comes_back(flow: FlowText, scope: str) -> None:
     token = TOKENS.issue(flow, scope)
     assert re.fullmatch("[A-Za-z0-9_-]+", token)
     uri = parse_uri(f"sip:{token}@example.com;lr")
     assert isinstance(uri, SipURI)
-    assert TOKENS.read(uri.user, scope) == flow
+    assert TOKENS.read(uri.user, scope) == known(flow)
 
 
 def test_the_token_of_a_flow() -> None:
@@ -60,7 +65,7 @@ def test_a_token_that_was_changed_is_none(flow: FlowText, data: st.DataObject) -
     position = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.sampled_from("ABab01-_=.!/+ é"))
     changed = token[:position] + other + token[position + 1 :]
-    assert TOKENS.read(changed) == (flow if changed == token else None)
+    assert TOKENS.read(changed) == (known(flow) if changed == token else None)
     assert TOKENS.read(token[:position]) is None
     assert TOKENS.read(token[:position] + other + token[position:]) is None
 

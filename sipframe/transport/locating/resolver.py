@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,7 @@ from zope.interface import implementer
 
 from sipframe.interfaces import IComposed
 from sipframe.message import Response, SipURI, Via
-from sipframe.roads import Hop, Unroutable
+from sipframe.roads import Hop, Unroutable, destination_of
 from sipframe.transport.locating.back_off import BackOff
 from sipframe.transport.locating.hosts import HostsFile
 from sipframe.transport.locating.name_servers import DNSClient, NameServers
@@ -75,7 +76,8 @@ class SIPResolver:
 
         Raises Unroutable, or the Deferred fails with it.
         """
-        return self._run(locate(uri, self._ours))
+        hop = _numeric(uri)
+        return self._run(locate(uri, self._ours)) if hop is None else [hop]
 
     def resolve_response(self, via: Via) -> list[Hop] | Deferred[list[Hop]]:
         """The hops for a response whose flow is gone, by its top Via (RFC 3263 5). Raises as :meth:`resolve` does."""
@@ -140,3 +142,10 @@ class SIPResolver:
     def _chance(self, below: int) -> int:
         # 64 bits for what is below 2**22: nobody could measure how unequal that is.
         return int.from_bytes(self._entropy(8), "big") % below
+
+
+@lru_cache(maxsize=4096)
+def _numeric(uri: SipURI) -> Hop | None:
+    """The hop of a URI with an address for a host, which needs no look-up; None when it has a name."""
+    destination = destination_of(uri)
+    return destination.hop(destination.host) if destination.numeric else None
