@@ -2,7 +2,7 @@
 
 Rules: the first rule that fits decides. What it says becomes a Route: the Request-URI stays what it was, so the
 gateway sees whom the caller wants. It never takes a call away from a phone that is registered here, unless ``always``
-is said.
+is said; and nobody who has proved nothing gets to the gateway, which may cost money, unless ``strangers`` is said.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Via(BasePolicy):
         domain: Annotated[str, "only requests to this domain; * stands for anything"] = "*",
         user: Annotated[str, "only requests to this user; +49* is everybody in Germany"] = "*",
         always: Annotated[bool, "also for users of ours that are registered"] = False,
+        strangers: Annotated[bool, "also for whoever has not proved who they are"] = False,
     ) -> None:
         try:
             uri = parse_uri(to)
@@ -51,6 +52,7 @@ class Via(BasePolicy):
         self._domain = domain.lower()
         self._user = user
         self._always = always
+        self._strangers = strangers
 
     def route(
         self, request: Request, identity: Identity | None, routing: Routing
@@ -59,6 +61,8 @@ class Via(BasePolicy):
         if any(target.path for target in routing.targets):
             return routing  # a rule before this one, or the path of a phone
         if routing.aor and routing.targets and not self._always:
+            return routing
+        if identity is None and not self._strangers:
             return routing
         uri = request.uri
         if not isinstance(uri, SipURI):
