@@ -49,6 +49,7 @@ def serving(*transports: str, **settings: Any) -> Iterator[Server]:
     """A server over these transports (UDP and TCP) that is at rest again in the end."""
     settings.setdefault("users", USERS)
     with Server(listen=listen(*(transports or ("udp", "tcp"))), **settings) as server:
+        server.network.hosts["example.com"] = server.host
         before = clock(server)
         yield server
         at_rest(server, before)
