@@ -15,8 +15,8 @@ from typing import Any, Literal
 import attrs
 from zope.interface.interface import InterfaceClass
 
+from sipframe.domains import is_host
 from sipframe.interfaces import IAuthenticator, ICredentialSource, ILocationStore, IPolicy
-from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.plugging import Choice
 from sipframe.proxy import ProxySettings
 from sipframe.registrar import RegistrarSettings
@@ -64,19 +64,9 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
         raise ValueError(f"{attribute.name}: must be more than 0, not {value}")
 
 
-def _is_host(name: str) -> bool:
-    """Whether ``name`` can stand behind the @ of a SIP URI (RFC 3261 25.1); an IPv6 address may lack its brackets."""
-    host = f"[{name}]" if ":" in name and name[:1] != "[" else name
-    try:
-        uri = parse_uri(f"sip:{host}")
-    except MessageError:
-        return False
-    return isinstance(uri, SipURI) and uri.host.lower() == host.lower()
-
-
 def _hosts(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...] | Mapping[str, str]) -> None:
     for name in value:
-        if not _is_host(name):
+        if not is_host(name):
             raise ValueError(f"{attribute.name}: {name!r} is no domain name and no address")
     if attribute.name == "domains" and not value:
         raise ValueError("domains: one at least")

@@ -12,10 +12,20 @@ from typing import Final
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, SipURI, aor_of, parse_uri
 
-__all__ = ["Domains"]
+__all__ = ["Domains", "is_host"]
 
 _MOST_REMEMBERED: Final = 1024
 """Hosts whose answer is kept; of a host no more than 255 octets are worth it (RFC 1035 2.3.4)."""
+
+
+def is_host(name: str) -> bool:
+    """Whether ``name`` can stand behind the @ of a SIP URI (RFC 3261 25.1); an IPv6 address may lack its brackets."""
+    host = f"[{name}]" if ":" in name and name[:1] != "[" else name
+    try:
+        uri = parse_uri(f"sip:{host}")
+    except MessageError:
+        return False
+    return isinstance(uri, SipURI) and uri.host.lower() == host.lower()
 
 
 class Domains:

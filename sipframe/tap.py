@@ -248,8 +248,10 @@ class Options(usage.Options):
             proxy["record_route"] = _checked("record-route", partial(from_text, bool), self["record-route"])
         if self.relay_to:
             proxy["relay_to"] = tuple(self.relay_to)
-        if proxy:
+        try:
             given["proxy"] = attrs.evolve(settings.proxy, **proxy)
+        except ValueError as error:
+            raise ValueError(f"--{error}") from None
         return given
 
     def _plug_ins(self, settings: Settings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sipframe.config import Settings
 from sipframe.config_file import ConfigurationError, read_configuration
 from sipframe.message import Limits
 from sipframe.plugging import Choice
+from sipframe.proxy import ProxySettings
 from sipframe.seams import PluginLimits
 from sipframe.transaction import TimerSettings, TransactionSettings
 from sipframe.transport import CertificateFiles, ListenAddress, TransportLimits
@@ -231,3 +232,69 @@ def test_no_setting_is_out_of_reach(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path, "unknown = 1")
     keys = mistake.partition("only ")[2].split(", ")
     assert sorted([*keys, "base"]) == sorted(field.name.replace("_", "-") for field in attrs.fields(Settings))
+
+
+def test_the_proxy(tmp_path: Path) -> None:
+    made = read(
+        tmp_path,
+        """
+        [proxy]
+        enabled = true
+        strangers = "authenticate"
+        relay-to = ["corp.example.org", "[2001:db8::7]"]
+        record-route = false
+        record-route-tls = "transport"
+        recurse = true
+        max-targets = 7
+        max-forwards = 60
+        max-breadth = 20
+        timer-c = 200
+        """,
+    )
+    assert made.proxy == ProxySettings(
+        strangers="authenticate",
+        relay_to=("corp.example.org", "[2001:db8::7]"),
+        record_route=False,
+        record_route_tls="transport",
+        recurse=True,
+        max_targets=7,
+        max_forwards=60,
+        max_breadth=20,
+        timer_c=200.0,
+    )
+
+
+def test_mistakes_about_the_proxy_are_a_line_each(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        """
+        [proxy]
+        strangers = "maybe"
+        relay-to = ["sip:corp.example.org"]
+        record-route = "yes"
+        record-route-tls = "lr"
+        max-targets = 0
+        max-forwards = 256
+        max-breadth = 0
+        timer-c = 180
+        forking = true
+        """,
+    )
+    places = [line.partition(": ")[0] for line in found]
+    assert sorted(places) == [
+        "proxy",
+        "proxy.max-breadth",
+        "proxy.max-forwards",
+        "proxy.max-targets",
+        "proxy.record-route",
+        "proxy.record-route-tls",
+        "proxy.relay-to",
+        "proxy.strangers",
+        "proxy.timer-c",
+    ]
+    for line in (
+        "proxy.relay-to: 'sip:corp.example.org': no domain name and no address",
+        "proxy.strangers: 'maybe' is not pass or authenticate or refuse",
+        "proxy.timer-c: must be > 180.0: 180.0",
+    ):
+        assert line in found

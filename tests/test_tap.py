@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 
 from sipframe.config import DEFAULT_LISTEN, LOOPBACK_ALIASES, Settings
 from sipframe.plugging import Choice
+from sipframe.proxy import ProxySettings
 from sipframe.tap import Options
 from sipframe.transport import CertificateFiles, ListenAddress, self_signed
 from sipframe.verdicts import Terms
@@ -92,6 +94,27 @@ def test_digest_presets() -> None:
     assert both == (Choice("digest", {"opaque": "x", "algorithms": "MD5"}),)
 
 
+def test_options_of_the_proxy() -> None:
+    assert settings().proxy == ProxySettings()
+    made = settings(
+        *("--strangers", "authenticate", "--record-route", "no"),
+        *("--relay-to", "corp.example.org", "--relay-to", "LAB.example.org"),
+    )
+    assert made.proxy == ProxySettings(
+        strangers="authenticate", record_route=False, relay_to=("corp.example.org", "LAB.example.org")
+    )
+    assert not settings("--no-proxy").proxy.enabled
+
+
+def test_options_of_the_proxy_leave_alone_what_the_file_says_besides(tmp_path: Path) -> None:
+    file = tmp_path / "sipframe.toml"
+    file.write_text("[proxy]\nrecurse = true\nstrangers = 'refuse'\nrelay-to = ['lab.example.org']\n")
+    told = ProxySettings(recurse=True, strangers="refuse", relay_to=("lab.example.org",))
+    assert settings("--config", str(file)).proxy == told
+    given = settings("--config", str(file), "--strangers", "pass", "--no-proxy").proxy
+    assert given == attrs.evolve(told, strangers="pass", enabled=False)
+
+
 def test_loopback_addresses_name_the_default_domain_only() -> None:
     assert settings("--alias", "pc=localhost").aliases == {**LOOPBACK_ALIASES, "pc": "localhost"}
     assert settings("--domain", "example.com").aliases == {}
@@ -137,6 +160,11 @@ def test_loopback_addresses_name_the_default_domain_only() -> None:
         ("--digest MD5,MD5", "twice"),
         ("--digest=", "algorithms"),
         ("--digest strict --auth trusted:networks=192.0.2.0/24", "--digest: there is no digest among --auth"),
+        ("--strangers maybe", "--strangers 'maybe': one of pass, authenticate, refuse"),
+        ("--record-route maybe", "--record-route 'maybe'"),
+        ("--no-proxy=yes", "--no-proxy"),
+        ("--relay-to=", "--relay-to '': no domain name and no address"),
+        ("--relay-to sip:corp.example.org", "--relay-to 'sip:corp.example.org': no domain name"),
         ("--log-level loud", "info, debug"),
         ("--domain=", "domains"),
         ("--domain bob@example.com", "domains: 'bob@example.com'"),

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import attrs
 
+from sipframe.domains import is_host
+
 __all__ = ["ProxySettings"]
 
 
@@ -19,6 +21,12 @@ def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
             raise ValueError(f"{attribute.name.replace('_', '-')} {value!r}: one of {', '.join(words)}")
 
     return check
+
+
+def _hosts(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for name in value:
+        if not is_host(name):
+            raise ValueError(f"{attribute.name.replace('_', '-')} {name!r}: no domain name and no address")
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +40,7 @@ class ProxySettings:
     )
     """What becomes of a request from another domain to a user of ours: it passes, it must prove who sent it (407), or
     it is refused (403). A request that claims to come from a domain of ours must always prove it."""
-    relay_to: tuple[str, ...] = ()
+    relay_to: tuple[str, ...] = attrs.field(default=(), validator=_hosts)
     """Domains of others that anybody may send requests to by us: those that this server stands in front of."""
     record_route: bool = True
     """Whether later requests of a dialog come by here, too (RFC 3261 16.6 step 4). Phones behind NATs need it."""

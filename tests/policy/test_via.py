@@ -51,7 +51,7 @@ def test_it_becomes_a_route(to: str, value: str) -> None:
 
 @pytest.mark.parametrize("to", ["", "gateway", "tel:112", "sip:", "sip:gateway?subject=x", "sip:a@b\r\nX: y"])
 def test_what_is_no_sip_uri_is_a_mistake(to: str) -> None:
-    with pytest.raises(ValueError, match="^to: "):
+    with pytest.raises(ValueError, match=r"^to: "):
         _ = Via(to=to)
     with pytest.raises(ValueError, match="to"):
         check(IPolicy, Choice("via", {}), ROOT)
