@@ -101,12 +101,17 @@ class Registrations(RuleBasedStateMachine):
         self.compare(self.ordered(who, "next", Register("", 0, [Contact(uri, expires)])), over)
 
     @precondition(lambda self: self.bound())
-    @rule(choice=st.integers(0, 100), over=over, expires=st.sampled_from([None, "0", "600", "7200"]))
-    def refresh_or_remove(self, choice: int, over: str, expires: str | None) -> None:
+    @rule(
+        choice=st.integers(0, 100),
+        over=over,
+        expires=st.sampled_from([None, "0", "600", "7200"]),
+        order=orders,
+    )
+    def refresh_or_remove(self, choice: int, over: str, expires: str | None, order: str) -> None:
         bound = self.bound()
         who, record = bound[choice % len(bound)]
         again = Register("", 0, [Contact(record.uri, expires, record.q)])
-        self.compare(self.ordered(who, "next", again), over)
+        self.compare(self.ordered(who, order, again), over)
 
     @rule(who=who, over=over, order=orders, expires=st.sampled_from(["0", "0", "0", None, "60", "soon"]))
     def remove_all(self, who: tuple[str, str], over: str, order: str, expires: str | None) -> None:
