@@ -31,7 +31,7 @@ from sipframe.gruu import Gruus
 from sipframe.interfaces import ICredentialSource, IFlow
 from sipframe.message import MessageError, Request, Response
 from sipframe.plugged import Given, Plugged, PlugIn
-from sipframe.proxy import Branches, FlowTokens, Proxy, ProxyCounters
+from sipframe.proxy import Branches, FlowTokens, Fork, Proxy, ProxyCounters
 from sipframe.registrar import Registrar
 from sipframe.seams import Seam
 from sipframe.sending import Sender
@@ -202,6 +202,8 @@ class Running:
         self._resolver = resolver
         self._signing = FlowTokens(key), Branches(key), ProxyCounters()
         self._queue = cache(self.layer.queues.queue)
+        self.underway: set[Fork] = set()
+        """The proxied requests whose branches have not all ended."""
         self.uas.proxy = self._proxy(self.plugged, settings)
         self.application = Application(
             domains=domains,
@@ -243,6 +245,7 @@ class Running:
             tokens=tokens,
             branches=branches,
             counters=counters,
+            underway=self.underway,
             gruus=self.gruus,
             queue=self._queue,
             timeout=settings.transactions.timers.timeout,
@@ -344,6 +347,8 @@ class Running:
             self._expiry.stop()
         if self.identity is not None:
             self.identity.stop_watching()
+        for fork in tuple(self.underway):
+            fork.give_up()
         self.application.stop()
         self.connections.close()
         self.seam.stop()  # 503 to whom nobody has answered

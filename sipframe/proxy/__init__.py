@@ -18,7 +18,7 @@ from sipframe.proxy.actions import (
 )
 from sipframe.proxy.context import Forking, ResponseContext
 from sipframe.proxy.core import Come, Proxy
-from sipframe.proxy.fork import ProxyCounters
+from sipframe.proxy.fork import Fork, ProxyCounters
 from sipframe.proxy.forwarding import Copy, forwarded_request, forwarded_response
 from sipframe.proxy.loops import Branches
 from sipframe.proxy.record_route import record_routes, route_uri
@@ -38,6 +38,7 @@ __all__ = [
     "Done",
     "DropBranch",
     "FlowTokens",
+    "Fork",
     "Forking",
     "Forward",
     "Ours",

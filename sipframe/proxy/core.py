@@ -16,7 +16,7 @@ from sipframe.domains import Domains
 from sipframe.events import Events
 from sipframe.gruu import Gruu, Gruus
 from sipframe.interfaces import IFlow
-from sipframe.message import URI, MessageError, Request, SipURI, parse_credentials
+from sipframe.message import URI, Limits, MessageError, Request, SipURI, parse_credentials, parse_message
 from sipframe.proxy.ack import AckCopy
 from sipframe.proxy.context import Forking, ResponseContext
 from sipframe.proxy.fork import Answering, Fork, Outgoing, ProxyCounters
@@ -90,6 +90,7 @@ class Proxied(Inquiry):
     """One request on its way through the steps."""
 
     __slots__ = (
+        "callee",
         "claims",
         "come",
         "dialog_flow",
@@ -128,6 +129,8 @@ class Proxied(Inquiry):
         self.valid = valid
         self.loop_part = loop_part
         self.follows = False
+        self.callee = ""
+        """The AOR of ours that the request goes to, if it goes to one."""
         self.claims: str | None = None
         """The AOR of ours that From claims; empty for a domain without a user."""
         self.dialog_flow: FlowText | None = None
@@ -157,7 +160,7 @@ class Proxy:
 
     What it asks holds for as long as it lives: a reload makes another one, with the same ``tokens`` and ``branches``.
     ``queue(event, seconds)`` gives a timer queue, ``timeout`` is 64*T1; ``realms`` are those that credentials for us
-    name.
+    name. ``underway`` is the set of requests whose branches have not all ended.
     """
 
     def __init__(
@@ -177,6 +180,7 @@ class Proxy:
         tokens: FlowTokens,
         branches: Branches,
         counters: ProxyCounters,
+        underway: set[Fork],
         gruus: Gruus | None = None,
         queue: Callable[[str, float], TimerQueue],
         timeout: float = 32.0,
@@ -195,6 +199,7 @@ class Proxy:
         self._tokens = tokens
         self._branches = branches
         self._roads = sender.roads
+        self._layer = sender.layer
         self._realms = frozenset(realms)
         self._gruus = gruus
         self._validation = Validation(max_forwards=settings.max_forwards, max_breadth=settings.max_breadth)
@@ -213,9 +218,14 @@ class Proxy:
             timer_cancel=queue("64*T1 after CANCEL", timeout),
             tls_by_transport=settings.record_route_tls == "transport",
             counters=counters,
+            underway=underway,
         )
 
     # What the UAS core calls.
+
+    def fronts(self, uri: object) -> bool:
+        """Whether we stand in front of the registrar that a Request-URI names."""
+        return isinstance(uri, SipURI) and uri.host.lower() in self._in_front
 
     def takes(self, request: Request, flow: IFlow) -> Come | None:
         """What has come, when it is to be forwarded; None when it is for this server itself.
@@ -248,20 +258,24 @@ class Proxy:
         uri, from_ = come.uri, request.from_.uri
         domain = self._domains.domain_of(uri.host) if isinstance(uri, SipURI) else None
         if domain is not None and isinstance(uri, SipURI):
-            proxied.aor = self._domains.aor_of(uri) or ""
+            proxied.callee = self._domains.aor_of(uri) or ""
         if isinstance(from_, SipURI) and self._domains.domain_of(from_.host) is not None:
             proxied.claims = self._domains.aor_of(from_) or ""
+        # Who looks for a call looks for a user of ours: whom it goes to, or who has sent it.
+        proxied.aor = proxied.callee or proxied.claims or ""
         by_flow = _follow(proxied, flows) if flows else False
         if proxied.dialog_flow is not None and _contact(uri):
-            proxied.aor = ""
+            proxied.callee = ""
         standing = Standing(
             follows=proxied.follows,
             by_flow=by_flow,
             claims=proxied.claims is not None,
             inbound=domain is not None and not come.routes,
-            in_front=not come.routes and isinstance(uri, SipURI) and uri.host.lower() in self._in_front,
+            in_front=not come.routes and self.fronts(uri),
         )
         what, why = must(standing, self._settings.strangers)
+        if what is Must.PROVE and self._is_ours(request):
+            what, why = Must.NOTHING, "this server has sent it itself, and it has come back"
         if what is Must.NOTHING:
             steps.append((_AUTHORIZED, "Passed", why, 0.0))
             self._locate(proxied)
@@ -343,14 +357,14 @@ class Proxy:
         settings = self._settings
         if (
             self._gruus is not None
-            and proxied.aor
+            and proxied.callee
             and isinstance(uri, SipURI)
             and uri.param("gr") is not None
         ):
             proxied.gruu = self._gruus.resolve(uri)
-            proxied.aor = "" if proxied.gruu is None else proxied.gruu.aor
-        if proxied.aor and isinstance(uri, SipURI) and uri.param("maddr") is None:
-            self._lookup.ask((proxied.aor,), proxied, self._located, self._failed)
+            proxied.callee = "" if proxied.gruu is None else proxied.gruu.aor
+        if proxied.callee and isinstance(uri, SipURI) and uri.param("maddr") is None:
+            self._lookup.ask((proxied.callee,), proxied, self._located, self._failed)
             return
         if (
             proxied.dialog_flow is None
@@ -392,7 +406,7 @@ class Proxy:
         elif proxied.dialog_flow is not None:
             targets = (Target(proxied.come.uri_text),)  # nobody's AOR, but somebody's Contact
         settings = self._settings
-        proxied.routing = Routing(targets, proxied.aor, settings.record_route, settings.recurse)
+        proxied.routing = Routing(targets, proxied.callee, settings.record_route, settings.recurse)
         self._ask_policies(proxied)
 
     def _ask_policies(self, proxied: Proxied) -> None:
@@ -455,6 +469,20 @@ class Proxy:
 
     # Within.
 
+    def _is_ours(self, request: Request) -> bool:
+        """Whether it is a copy that is on its way from here just now, and has led here again (RFC 3261 16.4, a spiral).
+
+        It must be the very request: whoever has got the copy knows its branch, and could send another one by it.
+        """
+        sent = self._layer.sent(request.via.branch, request.method)
+        if not sent:
+            return False
+        try:
+            copy = parse_message(sent, Limits(head=len(sent), lines=len(sent)))
+        except MessageError:
+            return False
+        return isinstance(copy, Request) and _identifying(copy) == _identifying(request)
+
     def _consumed(self, proxied: Proxied) -> frozenset[int]:
         """Which Proxy-Authorization fields were for us (RFC 3261 20.28): no secret of our users goes any further."""
         request = proxied.request
@@ -502,6 +530,21 @@ class Proxy:
         steps = ((rule, "Rejected", cut(why), 0.0),)
         fields = field_lines(verdict.fields)
         self._answering.answer(transaction, verdict.status, verdict.reason, fields, kept=False, steps=steps)
+
+
+def _identifying(
+    request: Request,
+) -> tuple[str, list[str], list[str], list[str], list[str], list[str], bytes]:
+    every = request.all
+    return (
+        request.uri_text,
+        every("from"),
+        every("to"),
+        every("call-id"),
+        every("cseq"),
+        every("route"),
+        request.body,
+    )
 
 
 def _follow(proxied: Proxied, names: Sequence[FlowText | None]) -> bool:

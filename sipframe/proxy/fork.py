@@ -117,6 +117,7 @@ class Outgoing:
         "timer_cancel",
         "tls_by_transport",
         "tokens",
+        "underway",
     )
 
     def __init__(
@@ -132,6 +133,7 @@ class Outgoing:
         timer_cancel: TimerQueue,
         tls_by_transport: bool,
         counters: ProxyCounters,
+        underway: set[Fork],
     ) -> None:
         self.sender = sender
         self.roads: Roads = sender.roads
@@ -144,6 +146,7 @@ class Outgoing:
         self.timer_cancel = timer_cancel
         self.tls_by_transport = tls_by_transport
         self.counters = counters
+        self.underway = underway
 
 
 class _Nobody(ClientUser):
@@ -210,6 +213,7 @@ class Fork:
 
     def begin(self, targets: Sequence[Target]) -> None:
         """Forward the request to ``targets``."""
+        self.out.underway.add(self)
         self.out.counters.calls_underway += 1
         self.tell(self.context.add_targets, targets)
 
@@ -219,6 +223,15 @@ class Fork:
         self.proxied.rule(
             "RFC 3261 16.10", "Cancelled", "" if cancel is not None else "its connection is lost"
         )
+        self.tell(self.context.cancelled)
+
+    def give_up(self) -> None:
+        """The server stops: answer 503, and let no phone ring any longer."""
+        transaction = self.transaction
+        if not transaction.answered:
+            steps: tuple[RawStep, ...] = (("stop", "Unavailable", "the server is stopping", 0.0),)
+            self.out.answering.answer(transaction, 503, REASONS[503], kept=True, steps=steps)
+        self.reasons = ()
         self.tell(self.context.cancelled)
 
     def tell(self, event: Callable[..., list[Action]], *arguments: Any) -> None:
@@ -265,6 +278,7 @@ class Fork:
             case DropBranch():
                 self.branches[action.branch].drop()
             case Done():
+                self.out.underway.discard(self)
                 self.out.counters.calls_underway -= 1
                 if not action.answered and not self.transaction.answered:
                     self.transaction.drop()  # RFC 4320 4.2

@@ -186,6 +186,11 @@ class TransactionLayer:
             transaction.report_unsendable()
         return transaction
 
+    def sent(self, branch: str | None, method: str) -> bytes:
+        """The request of ours with this branch that waits for its final response; empty when there is none."""
+        transaction = None if branch is None else self._client_side.transactions.get((branch, method))
+        return b"" if transaction is None else transaction.data
+
     # From the service.
 
     def active(self) -> Counter[tuple[str, str]]:

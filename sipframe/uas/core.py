@@ -100,6 +100,8 @@ Core = Callable[[ServerTransaction], None]
 class Forwarding(Protocol):
     """What forwards the requests that are not for this server itself: the proxy (RFC 3261 16)."""
 
+    def fronts(self, uri: object) -> bool: ...
+
     def takes(self, request: Request, flow: IFlow) -> Come | None: ...
 
     def proxy(self, transaction: ServerTransaction, taken: Come) -> None: ...
@@ -354,9 +356,8 @@ class UserAgentServer(TransactionUser):
         """The request for the proxy, unless it is for this server itself. Raises MessageError."""
         proxy, request = self.proxy, transaction.request
         if proxy is None or (
-            request.method == "REGISTER"
-            and "route" not in request.fields
-            and self._serves(request.uri, transaction.flow)
+            # RFC 3261 10.3 step 1: a REGISTER for others is refused, unless we stand in front of them.
+            request.method == "REGISTER" and "route" not in request.fields and not proxy.fronts(request.uri)
         ):
             return None
         return proxy.takes(request, transaction.flow)
