@@ -17,7 +17,7 @@ LINES = 600
 FORBIDDEN_WORDS = {"util", "utils", "utilities", "helper", "helpers", "common", "manager", "managers"}
 EVERYWHERE = [
     path
-    for top in ("sipframe", "twisted", "tests", "benchmarks", "examples", "docs")
+    for top in ("sipframe", "twisted", "tests", "fuzz", "benchmarks", "examples", "docs")
     for path in sorted((ROOT / top).rglob("*.py"))
 ]
 
