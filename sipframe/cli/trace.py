@@ -167,7 +167,11 @@ def _summary(seen: int, missed: int, stopped: bool) -> str:
     said = "No message has passed." if not seen else f"{seen} message{'s' if seen > 1 else ''}."
     if missed:
         said += f" {missed} more were left out."
-    return f"{said} The server has stopped." if stopped else said
+    return (
+        f"{said} The server has broken off: it has stopped, or it was not read for too long."
+        if stopped
+        else said
+    )
 
 
 def _remark(text: str) -> None:

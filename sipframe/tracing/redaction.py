@@ -44,11 +44,10 @@ _SECRET_WORDS: Final = frozenset(
 _PLAIN_ENCODINGS: Final = frozenset(("", "7bit", "8bit", "binary", "identity"))
 
 _LINES: Final = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n|\Z)")
-_EMPTY_LINE: Final = re.compile(r"(?:\r\n|\r(?!\n)|\n){2}")
 _SCHEME: Final = re.compile(r"[ \t]*+([A-Za-z][A-Za-z0-9-]{0,19})[ \t\r\n]++(?=[^ \t\r\n])")
-_PARAMETER: Final = re.compile(r'(?:[^",\\]|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
+_PARAMETER: Final = re.compile(r'(?:[^",\\]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _NAME: Final = re.compile(r"\s*+[\w.!%*+`'~-]+\s*+")
-_VALUE: Final = re.compile(r'\s*+(?:"(?:[^"\\]|\\.)*+"|[^\s",]*+)\s*+', re.DOTALL)
+_VALUE: Final = re.compile(r'\s*+(?:"(?:[^"\\]++|\\.)*+"|[^\s",]*+)\s*+', re.DOTALL)
 _URI_PASSWORD: Final = re.compile(
     r'\b((?:sips?|https?|wss?|ftps?|ldaps?|turns?|stuns?|xmpp|im|pres):(?://)?[^\s:@<>"]*+):'
     r'(?:(?!,\s*sips?:)[^\s<>"])*@',
@@ -64,8 +63,7 @@ _SDP_SECRET: Final = re.compile(
 def redacted(octets: bytes) -> bytes:
     """``octets`` of a message with :data:`REDACTED` in the place of every secret."""
     text = octets.decode("utf-8", "surrogateescape")
-    empty = _EMPTY_LINE.search(text)
-    end = len(text) if empty is None else empty.end()
+    end = _end_of_head(text)
     head, body = text[:end], text[end:]
     lines = _logical_lines(head)
     if body:
@@ -79,6 +77,15 @@ def redacted(octets: bytes) -> bytes:
         if after != before:
             lines = [_resized(line, before, after) for line in lines]
     return _octets("".join(map(_clean, lines)) + body)
+
+
+def _end_of_head(text: str) -> int:
+    """Where the first empty line ends, whatever lines end in."""
+    starts = [at for at in map(text.find, ("\n\r", "\n\n", "\r\r")) if at >= 0]
+    if not starts:
+        return len(text)
+    second = min(starts) + 1
+    return second + (2 if text.startswith("\r\n", second) else 1)
 
 
 def _octets(text: str) -> bytes:
@@ -109,7 +116,11 @@ def _clean(line: str) -> str:
             line = f"{name}:{redact(value[: len(value) - len(end)])}{end}"
     if "authorization=" in line.lower():
         line = _URI_CREDENTIALS.sub(rf"\1{REDACTED}", line)
-    return _URI_PASSWORD.sub(rf"\1:{REDACTED}@", line) if "@" in line else line
+    if (
+        "@" in line and _URI_PASSWORD.search(line) is not None
+    ):  # a substitution is slow even where there is none
+        line = _URI_PASSWORD.sub(rf"\1:{REDACTED}@", line)
+    return line
 
 
 def _rule_for(key: str) -> Callable[[str], str] | None:

@@ -154,6 +154,14 @@ def test_a_redacted_datagram_that_has_become_too_long() -> None:
     assert len(packet.data) > 65_000
 
 
+def test_a_checksum_that_comes_to_nothing_is_not_none() -> None:
+    # RFC 768: an all zero checksum says that there is none; one that is zero is sent as all ones.
+    writer = PacketWriter()
+    checksum = slice(16 + 20 + 6, 16 + 20 + 8)
+    complement = writer.records(traced(b"\0\0"))[checksum]
+    assert writer.records(traced(complement))[checksum] == b"\xff\xff"
+
+
 @given(
     st.binary(max_size=60), st.sampled_from(["UDP", "TCP"]), st.booleans(), st.booleans(), st.floats(-1, 4e9)
 )

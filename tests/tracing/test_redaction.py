@@ -142,6 +142,14 @@ def test_keys_in_sdp(end: str) -> None:
     assert shown(body=end.join(lines)) == message(body=end.join(expected)).decode()
 
 
+@pytest.mark.parametrize(
+    "empty", ["\r\n\r\n", "\n\n", "\r\r", "\n\r\n", "\r\n\n", "\r\n\r", "\r\r\n", "\n\r"]
+)
+def test_wherever_the_head_ends(empty: str) -> None:
+    text = f"BYE sip:b SIP/2.0\r\nContent-Encoding: gzip{empty}\tk={SECRET}"
+    assert redacted(text.encode()).decode() == f"BYE sip:b SIP/2.0\r\nContent-Encoding: gzip{empty}redacted"
+
+
 def test_a_message_within_a_message() -> None:
     inner = f"NOTIFY sip:b SIP/2.0\r\nAuthorization: Bearer {SECRET}\r\n\r\n"
     assert SECRET not in shown("Content-Type: message/sip", body=inner)
