@@ -23,7 +23,7 @@ __all__ = ["AckCopy"]
 class AckCopy(Inquiry):
     """One ACK that is passed on. ``forwards`` is the Max-Forwards of the copy, ``branch`` its branch."""
 
-    __slots__ = ("_branch", "_flow", "_forwards", "_out", "_request", "_way", "come")
+    __slots__ = ("_branch", "_flow", "_forwards", "_out", "_request", "_way", "come", "dialog_flow")
 
     def __init__(
         self,
@@ -39,6 +39,8 @@ class AckCopy(Inquiry):
         self._request = request
         self._flow = flow
         self.come = come
+        self.dialog_flow: FlowText | None = None
+        """What a Route of ours names for where it goes."""
         self._forwards = forwards
         self._branch = branch
         self._way: Way | None = None
