@@ -27,6 +27,7 @@ _NOT_KEPT_AS_TEXT = frozenset(("expires", "q", "pub-gruu", "temp-gruu"))
 """The last two are ours to say: RFC 5627 5.1."""
 
 
+_IGNORED = Outbound.IGNORED  # looking up a member takes a call
 _new = tuple.__new__  # what a NamedTuple does, without the detour
 
 
@@ -103,7 +104,7 @@ def registration_of(
         path_wanted = supports(request, "path")
     agent = request.first("user-agent")
     number = request.cseq.number
-    reg_ids = outbound_of(request) if instances and outbound else Outbound.IGNORED
+    reg_ids = outbound_of(request) if instances and outbound else _IGNORED
     return _new(
         Registration,
         (
@@ -132,7 +133,7 @@ def plan(asked: Registration, current: tuple[Binding, ...], terms: Terms, now: f
         return Plan((), bool(live))
     if not asked.contacts:
         return Plan(tuple(live), False)  # a query: RFC 3261 10.2.3
-    flows = asked.outbound is not Outbound.IGNORED
+    flows = asked.outbound is not _IGNORED
     if flows:
         refusal = _against_outbound(asked)
         if refusal is not None:
@@ -310,6 +311,6 @@ def contact_lines(
         # A binding that is listed is not gone yet, so it never says 0.
         left = max(1, round(binding.expires_at - now))
         q = "" if binding.q is None else f";q={binding.q}"
-        also = "" if more is None else more(binding)
-        lines.append(f"Contact: <{binding.contact}>;expires={left}{q}{binding.params}{also}\r\n")
+        params = binding.params if more is None else binding.params + more(binding)
+        lines.append(f"Contact: <{binding.contact}>;expires={left}{q}{params}\r\n")
     return "".join(lines)

@@ -6,6 +6,9 @@ in Supported; but a Service-Route is there for everybody, since whoever does not
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from sipframe.gruu import Gruus
 from sipframe.message import MessageError, Request, format_date
 from sipframe.registrar.outbound import Outbound, supports
@@ -14,6 +17,8 @@ from sipframe.registrar.settings import RegistrarSettings
 from sipframe.verdicts import Binding
 
 __all__ = ["Success"]
+
+_IGNORED: Final = Outbound.IGNORED  # looking up a member takes a call
 
 
 class Success:
@@ -47,13 +52,12 @@ class Success:
         if self._gruus is not None:
             for binding in bindings:
                 if binding.instance_id is not None:
-                    if _supports_gruu(request):
-                        more = self._gruus.contact_params(aor, bindings, now)
+                    more = self._more(request, aor, bindings, now)
                     break
         fields = f"{contact_lines(bindings, now, more)}{also}{self._date}"
         if asked.path_wanted:
             fields += "".join([f"Path: {value}\r\n" for value in asked.path])  # RFC 3327 5.3
-        if asked.outbound is not Outbound.IGNORED and asked.outbound.told:
+        if asked.outbound is not _IGNORED and asked.outbound.told:
             fields += "Require: outbound\r\n"  # RFC 5626 6
             if asked.outbound is Outbound.DIRECT:
                 fields += self._flow_timer
@@ -61,9 +65,13 @@ class Success:
             fields += self._service_route  # RFC 3608 6.3; a query gets it as well
         return fields
 
-
-def _supports_gruu(request: Request) -> bool:
-    try:
-        return supports(request, "gruu")  # RFC 5627 5.2
-    except MessageError:
-        return False  # a Supported that cannot be read names nothing
+    def _more(
+        self, request: Request, aor: str, bindings: tuple[Binding, ...], now: float
+    ) -> Callable[[Binding], str] | None:
+        """What gives each contact its GRUUs, for a user agent that supports them (RFC 5627 5.2)."""
+        assert self._gruus is not None
+        try:
+            wanted = supports(request, "gruu")
+        except MessageError:
+            return None  # a Supported that cannot be read names nothing
+        return self._gruus.contact_params(aor, bindings, now) if wanted else None

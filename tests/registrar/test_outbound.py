@@ -216,6 +216,8 @@ class TestTheBinding:
         assert len(planned(contact(1), f"Contact: <{HERE}>;x=1", ASKS, outbound=False)) == 1
         assert len(planned(contact(1), "Contact: <sip:x@h>", EDGE)) == 2
         assert len(planned(f"Contact: <{HERE}>;reg-id=1", "Contact: <sip:x@h>", ASKS)) == 2
+        gone = contact(1, more=";expires=0")
+        assert len(planned(gone, "Contact: <sip:x@h>", "Contact: <sip:y@h>", ASKS)) == 2
 
     def test_a_flow_comes_and_others_go_in_one(self) -> None:
         """... and can also de-register any Contact header fields with zero expiration."""
@@ -234,8 +236,11 @@ class TestTheBinding:
         assert pairs(found) == [(HERE, 2)]
 
     def test_a_flow_may_move_within_one_request(self) -> None:
-        found = planned(contact(1, more=";expires=0"), contact(1, uri="sip:new@h"), ASKS, cseq=2)
-        assert pairs(found) == [("sip:new@h", 1)]
+        away, back = contact(1, more=";expires=0"), contact(1, uri="sip:new@h")
+        for current in ((), planned(contact(1), ASKS)):
+            found = planned(away, back, ASKS, current=current, cseq=2)
+            assert pairs(found) == [("sip:new@h", 1)]
+            assert planned(back, away, ASKS, current=current, cseq=2) == ()
 
     def test_removing_all(self) -> None:
         current = planned(contact(2), ASKS, current=planned(contact(1), ASKS), call_id="b")

@@ -30,6 +30,7 @@ def test_a_service_route(route: str) -> None:
         ("<sip:edge.example.com;lr?x=y>", "angle brackets"),
         ("<sip:a;lr>, <sip:b;lr>", "angle brackets"),
         ("<sip:a;lr>\r\nVia: x", "angle brackets"),
+        ('"a\x00b" <sip:a;lr>', "angle brackets"),
         ("", "angle brackets"),
     ],
 )
