@@ -146,7 +146,8 @@ class BackOff(BasePolicy):
 
     def admit(self, request: Request, flow: IFlow) -> Admitted | Rejected:
         """Refuse credentials from who is held up."""
-        if not self._held or "authorization" not in request.fields:
+        fields = request.fields
+        if not self._held or not ("authorization" in fields or "proxy-authorization" in fields):
             return _ADMITTED
         host, port = flow.peer
         source = source_of(host)
@@ -163,10 +164,13 @@ class BackOff(BasePolicy):
     def _aor(self, request: Request) -> str:
         """The AOR as the events have it."""
         try:
+            if request.method != "REGISTER":
+                sender = request.from_.uri
+                return (self._domains.aor_of(sender) or "") if isinstance(sender, SipURI) else ""
             uri, to = request.uri, request.to.uri
         except MessageError:
             return ""
-        if request.method != "REGISTER" or not (isinstance(uri, SipURI) and isinstance(to, SipURI)):
+        if not (isinstance(uri, SipURI) and isinstance(to, SipURI)):
             return ""
         return self._domains.aor_asked(uri, to)
 
@@ -174,7 +178,7 @@ class BackOff(BasePolicy):
 
     def _heard(self, event: Event) -> None:
         name, fields = event
-        if name == "sipframe.registrar.challenged":
+        if name in ("sipframe.registrar.challenged", "sipframe.proxy.challenged"):
             # A chain of authenticators has a reason from each.
             reasons = str(fields["reason"]).split("; ")
             if not self._reasons.isdisjoint(reasons):
@@ -187,7 +191,7 @@ class BackOff(BasePolicy):
         source = source_of(host)
         now = self._reactor.seconds()
         self._count(self._sources, (source, ""), now)
-        if aor:  # else To names nobody of ours
+        if aor:  # else it is about nobody of ours
             pair = (source, aor)
             ports = self._proven.get(pair, ())
             if port in ports:

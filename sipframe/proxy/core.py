@@ -300,9 +300,10 @@ class Proxy:
             return
         come, flows = taken
         left = self._settings.max_forwards if forwards is None else forwards - 1
-        copy = AckCopy(
-            self._outgoing, request, flow, come, left, self._branches.stateless(request, loop_part)
-        )
+        branch = self._branches.stateless(request, loop_part)
+        # RFC 3261 13.2.2.4: it has the credentials of its INVITE.
+        consumed = self._consumed(request, False)
+        copy = AckCopy(self._outgoing, request, flow, come, left, branch, consumed)
         aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) else None
         if any(name is not None for name in flows):
             copy.dialog_flow = name = flows[-1]
@@ -339,6 +340,14 @@ class Proxy:
             if not fields:
                 raise ValueError("a Challenge without a value")  # RFC 3261 20.27
             proxied.note(name, "Challenge", cut(verdict.reason), self._seconds())
+            if self._events.wanted:
+                self._events.publish(
+                    "sipframe.proxy.challenged",
+                    aor=proxied.claims or "",
+                    peer=proxied.flow.peer,
+                    call_id=proxied.request.call_id,
+                    reason=verdict.reason,
+                )
             phrase = "Proxy Authentication Required"
             self._answering.answer(proxied.transaction, 407, phrase, fields, kept=False)
         elif type(verdict) is Rejected:
@@ -462,7 +471,7 @@ class Proxy:
             record=routing.record_route and method in _RECORDED,
             dialog_flow=proxied.dialog_flow,
             insecure=proxied.found is not None and proxied.found.insecure,
-            consumed=self._consumed(proxied),
+            consumed=self._consumed(proxied.request, proxied.identity is not None),
         )
         self.counters.proxied += 1
         fork.begin(routing.targets)
@@ -483,9 +492,8 @@ class Proxy:
             return False
         return isinstance(copy, Request) and _identifying(copy) == _identifying(request)
 
-    def _consumed(self, proxied: Proxied) -> frozenset[int]:
+    def _consumed(self, request: Request, proved: bool) -> frozenset[int]:
         """Which Proxy-Authorization fields were for us (RFC 3261 20.28): no secret of our users goes any further."""
-        request = proxied.request
         if "proxy-authorization" not in request.fields:
             return frozenset()
         ours: set[int] = set()
@@ -494,7 +502,7 @@ class Proxy:
                 realms = [one.params.get("realm") for one in parse_credentials([value])]
             except MessageError:
                 continue
-            if any(realm in self._realms or (realm is None and proxied.identity) for realm in realms):
+            if any(realm in self._realms or (realm is None and proved) for realm in realms):
                 ours.add(place)
         return frozenset(ours)
 

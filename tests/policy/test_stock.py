@@ -137,6 +137,21 @@ def test_a_rate_limit() -> None:
         assert [one.register().status for _ in range(2)] == [200, 500]
 
 
+def test_back_off_counts_what_callers_get_wrong() -> None:
+    with server("back-off:allowed=2:first-delay=8") as made:
+        thief = phone(made, password="guess", host="203.0.113.9")
+        asked = [thief.request("MESSAGE", "sip:bob@example.com") for _ in range(4)]
+        assert [one.status for one in asked] == [407, 407, 407, 500]
+        assert asked[-1].all("retry-after") == ["8"]
+        # So he is where he registers; and she is not, elsewhere, nor is somebody else where he is.
+        assert thief.register().status == 500
+        assert phone(made).request("MESSAGE", "sip:bob@example.com").status == 480
+        assert phone(made, "bob", host="203.0.113.9", transport="tcp").register().status == 200
+        assert told(made, "banned", "address", "aor") == [("203.0.113.9", "sip:alice@example.com")]
+        made.advance(8)
+        assert thief.request("MESSAGE", "sip:bob@example.com").status == 407
+
+
 def test_back_off(tmp_path: Path) -> None:
     path = tmp_path / "bans"
     options = f"allowed=2:address-allowed=4:first-delay=8:file={path}"
