@@ -21,9 +21,20 @@ __all__ = ["AckCopy"]
 
 
 class AckCopy(Inquiry):
-    """One ACK that is passed on. ``forwards`` is the Max-Forwards of the copy, ``branch`` its branch."""
+    """One ACK that is passed on. ``forwards`` is the Max-Forwards of the copy, ``branch`` its branch, ``consumed`` the
+    places of the credentials that go no further."""
 
-    __slots__ = ("_branch", "_flow", "_forwards", "_out", "_request", "_way", "come", "dialog_flow")
+    __slots__ = (
+        "_branch",
+        "_consumed",
+        "_flow",
+        "_forwards",
+        "_out",
+        "_request",
+        "_way",
+        "come",
+        "dialog_flow",
+    )
 
     def __init__(
         self,
@@ -33,6 +44,7 @@ class AckCopy(Inquiry):
         come: Preprocessed,
         forwards: int,
         branch: str,
+        consumed: frozenset[int],
     ) -> None:
         super().__init__([], "")
         self._out = out
@@ -43,6 +55,7 @@ class AckCopy(Inquiry):
         """What a Route of ours names for where it goes."""
         self._forwards = forwards
         self._branch = branch
+        self._consumed = consumed
         self._way: Way | None = None
 
     def send_to(self, target: Target, name: FlowText | None) -> None:
@@ -87,7 +100,7 @@ class AckCopy(Inquiry):
     def _send(self, flow: IFlow) -> None:
         assert self._way is not None
         via = via_of(self._out.roads.end_of(flow), self._branch)
-        copy = Copy(self._way, via, self._forwards, 1, (), flow.transport != "UDP")
+        copy = Copy(self._way, via, self._forwards, 1, (), flow.transport != "UDP", self._consumed)
         try:
             data = forwarded_request(self._request, self._flow.peer, copy)
         except MessageError:
