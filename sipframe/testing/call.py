@@ -32,6 +32,8 @@ class Call:
         """Those that answers have begun, early ones and others, in their order."""
         self.cancelled: Response | None = None
         """The answer to the CANCEL."""
+        self.ack_body = b""
+        """The session description of the ACK, for an INVITE without one (RFC 3261 13.2.1)."""
         self._cancel: tuple[str, ...] | None = None
 
     def begin(self, exchange: Exchange) -> None:
@@ -117,7 +119,7 @@ class Call:
         if response.status >= 200:
             if not dialog.confirmed:
                 dialog.confirm(response)
-            dialog.succeeded(response, invite)
+            dialog.succeeded(response, invite, self.ack_body)
 
     def _send_cancel(self) -> None:
         transaction = self.exchange.transaction

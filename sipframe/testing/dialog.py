@@ -193,7 +193,7 @@ class Dialog:
         self.confirmed = True
         self.routes = tuple(_values(response.all("record-route"))[::-1])
 
-    def succeeded(self, response: Response, invite: bytes) -> None:
+    def succeeded(self, response: Response, invite: bytes, body: bytes = b"") -> None:
         """A 2xx to ``invite``, which this end has sent: acknowledge it (RFC 3261 13.2.2.4)."""
         self.target = _contact(response) or self.target
         number = response.cseq.number
@@ -208,7 +208,8 @@ class Dialog:
                 if line.startswith(("Authorization:", "Proxy-Authorization:"))
             ]
             flow = self.phone.way(way)
-            data, _ = self._message(flow, uri, f"{number} ACK", lines_of([*routes, *proofs]), b"")
+            kind = ["Content-Type: application/sdp"] if body else []
+            data, _ = self._message(flow, uri, f"{number} ACK", lines_of([*routes, *proofs, *kind]), body)
             self._acknowledged[number] = data, flow
         data, flow = self._acknowledged[number]
         flow.send(data)
