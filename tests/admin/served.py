@@ -14,6 +14,7 @@ from sipframe.admin.path import reachable
 from sipframe.config import Settings
 from sipframe.decisions import Decision, Decisions, Step
 from sipframe.location import MemoryStore
+from sipframe.proxy import ProxyCounters
 from sipframe.tracing import Tracer
 from sipframe.transport import Traffic, TransportCounters
 from sipframe.uas import UserAgentServerCounters
@@ -59,6 +60,7 @@ class Stand:
         self.traffic = Traffic()
         self.tracer = Tracer(self.traffic, lambda: 1.5e9)
         self.uas_counters: UserAgentServerCounters | None = UserAgentServerCounters()
+        self.proxy_counters: ProxyCounters | None = ProxyCounters()
         self.location: Any = MemoryStore()
 
     def remove(self, aor: str, contact: str | None = None) -> Deferred[tuple[Binding, ...]]:
