@@ -152,7 +152,7 @@ class Gruus:
             plain += (0 if reg_id is None else reg_id + 1).to_bytes(4, "big")
             plain += mark
         plain += _octets(user)
-        sealed = self._cipher.encrypt(plain, [_octets(host)])
+        sealed = self._cipher.encrypt(bytes(plain), [_octets(host)])
         return _PREFIX + _text(sealed)
 
     def _read(self, uri: SipURI) -> Gruu | None:
