@@ -11,7 +11,7 @@ from sipframe.checking.check import Skipped, check
 from sipframe.checking.junit import junit
 from sipframe.checking.user_agent import UserAgent
 from sipframe.message import parse_name_addr
-from tests.checking.broken import Grumpy, Trusting
+from tests.checking.broken import AnyOwner, Grumpy, Trusting
 from tests.checking.toy import Held, Refused, Toy, checked
 
 THEIRS = Held(parse_name_addr("<sip:alice@198.51.100.7>"), 3600, "theirs", 1)
@@ -229,3 +229,10 @@ def test_junit_of_a_run_that_ended() -> None:
 def test_the_answer_that_is_refused_is_in_the_record() -> None:
     [result] = checked(Grumpy(), chosen(["flow.update"])).results
     assert [event.text for event in result.trace][-1] == "SIP/2.0 500 Server Internal Error"
+
+
+def test_nothing_is_left_behind_for_another_user() -> None:
+    toy = AnyOwner()
+    report = checked(toy, chosen(["digest.second-user", "digest.other-aor"]))
+    assert [one.outcome for one in report.results] == [Outcome.FAILED] * 2
+    assert [held for held in toy.held.values() if held] == []
