@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.names.dns import Record_SRV
 
+from sipframe.message import Response
 from sipframe.policy import BasePolicy
 from sipframe.proxy import ProxySettings
 from sipframe.testing import Incoming, Phone, Server
@@ -292,6 +293,36 @@ def test_a_spiral_is_none() -> None:
         bob.answering["INFO"] = lambda one: one.answer(200)
         assert call.request("INFO").status == 200
         assert theirs.bye().status == 200
+
+
+def test_a_spiral_of_a_user_of_ours_needs_no_second_proof() -> None:
+    settings = ProxySettings(recurse=True)
+    with serving(policies=[Forwarding(carol=(BOB,))], proxy=settings) as server:
+        alice, bob = registered(server, "alice", "bob")
+        call = alice.call(CAROL)
+        theirs = answered(call, bob)
+        assert [one.status for one in call.responses].count(407) == 1
+        assert theirs.bye().status == 200
+        (carol,) = registered(server, "carol")
+        call = alice.call(BOB)
+        asked(bob).redirect("sip:carol@example.com;moved=1")
+        asked(bob).reject(486)  # Carol's calls go to Bob
+        assert call.wait(0).status == 486
+        assert not carol.requests
+
+
+def test_who_has_got_a_copy_cannot_use_it_for_another_request() -> None:
+    # What tells a spiral is the branch, and each callee knows the one of the copy that it has got.
+    with serving() as server:
+        alice, bob = registered(server, "alice", "bob")
+        call = alice.call(BOB)
+        copy = asked(bob).request.to_bytes()
+        head, _, rest = copy.partition(b"\r\n")
+        assert head.startswith(b"INVITE sip:bob@")
+        bob.send(b"INVITE " + CAROL.encode() + b" SIP/2.0\r\n" + rest)
+        answers = [one.status for one in bob.received if isinstance(one, Response)]
+        assert answers[-1] == 407
+        call.cancel()
 
 
 def test_a_loop_ends() -> None:
