@@ -150,6 +150,10 @@ def test_loopback_addresses_name_the_default_domain_only() -> None:
         ("--default-expires 1.5", "--default-expires '1.5'"),
         ("--max-contacts 0", "max-contacts"),
         ("--max-contacts many", "--max-contacts 'many'"),
+        (
+            "--service-route <sip:edge.example.com>",
+            "--service-route: '<sip:edge.example.com>' has no lr in its URI",
+        ),
         ("--t1 0", "--t1 '0'"),
         ("--t1 nan", "--t1 'nan'"),
         ("--t1 inf", "--t1 'inf'"),
