@@ -7,13 +7,14 @@ happened last is shown, and how much there was before. Nothing here raises becau
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from sipframe.cli import captions
 from sipframe.cli.explaining import Explainer
 from sipframe.cli.ladder import Arrow, Kind, Ladder, Participant
 from sipframe.decisions import Decision
-from sipframe.message import Limits, MessageError, Request, Response, parse_message
+from sipframe.message import Limits, MessageError, Request, Response, SipURI, parse_message
 from sipframe.testing.wire import Passage
 
 __all__ = ["HEADING", "decisions_text", "ladder_text"]
@@ -123,11 +124,22 @@ def _drawn(
         return ladder.arrow(Arrow(time, source, target, "no SIP", "", notes, Kind.FAILURE))
     kind = Kind.AGAIN if again else captions.kind(message)
     notes = (*fate, "again") if again else (*fate, *_notes(message, verbose))
-    arrow = Arrow(time, source, target, captions.label(message), captions.aside(message), notes, kind)
+    label = _short(message) if len(hosts) > 2 else captions.label(message)
+    arrow = Arrow(time, source, target, label, captions.aside(message), notes, kind)
     lines = ladder.arrow(arrow)
     if verbose and not again:
         lines += ladder.verbatim(captions.text_lines(message))
     return lines
+
+
+def _short(message: Request | Response) -> str:
+    """``INVITE bob`` between life lines that are close to each other."""
+    if isinstance(message, Request) and message.method != "REGISTER":
+        with suppress(MessageError):
+            uri = message.uri
+            if isinstance(uri, SipURI) and uri.user:
+                return f"{message.method} {uri.user}"
+    return captions.label(message)
 
 
 def _notes(message: Request | Response, verbose: bool) -> tuple[str, ...]:
