@@ -26,8 +26,10 @@ from sipframe.verdicts import (
     Challenge,
     Identity,
     Rejected,
+    Routing,
     Secret,
     Snapshot,
+    Target,
     Terms,
     Unavailable,
 )
@@ -86,6 +88,7 @@ WAYS: Final[Mapping[str, Way]] = {
 """By name: what is answered, given a clock, the right answer and a lie."""
 
 _YES: Final = Identity("bad-1", "example.com", frozenset(["sip:bad-1@example.com"]))
+_TARGET: Final = Target("sip:bad-0@192.0.2.9")
 _BINDING: Final = Binding("sip:x@192.0.2.9", 2e9, "x", 1, 0.0)
 
 
@@ -160,6 +163,34 @@ LIES: Final[Mapping[str, tuple[Any, ...]]] = {
         Terms(max_contacts="many"),  # type: ignore[arg-type]
         Terms(min_expires=None),  # type: ignore[arg-type]
         Terms(max_expires="long", default_expires="long"),  # type: ignore[arg-type]
+    ),
+    "route": (
+        None,
+        True,
+        Admitted(),
+        Routing,
+        Accepted(_YES),
+        Terms(),
+        _TARGET,
+        (_TARGET,),
+        Rejected(200, "OK"),
+        Rejected(99, "Low"),
+        Rejected(403, "No\r\nEvil: 1"),
+        Rejected(403, "No", (("X", "y\nEvil: 1"),)),
+        Routing(None),  # type: ignore[arg-type]
+        Routing([_TARGET]),  # type: ignore[arg-type]
+        Routing(("sip:bad-0@192.0.2.9",)),  # type: ignore[arg-type]
+        Routing((_TARGET._replace(uri="tel:112"),)),
+        Routing((_TARGET._replace(uri="sip:bad-0@192.0.2.9\r\nEvil: 1"),)),
+        Routing((_TARGET._replace(uri=None),)),  # type: ignore[arg-type]
+        Routing((_TARGET._replace(q=0.5),)),  # type: ignore[arg-type]
+        Routing((_TARGET._replace(flow=7),)),  # type: ignore[arg-type]
+        Routing((_TARGET._replace(flow="TCP"),)),
+        Routing((_TARGET._replace(path="<sip:192.0.2.9;lr>"),)),  # type: ignore[arg-type]
+        Routing((_TARGET._replace(path=("<sip:192.0.2.9;lr>\r\nEvil: 1",)),)),
+        Routing((_TARGET._replace(path=("<tel:112>",)),)),
+        Routing((_TARGET,), record_route="no"),  # type: ignore[arg-type]
+        Routing((_TARGET,), recurse=1),  # type: ignore[arg-type]
     ),
 }
 """By method: what is no answer to it."""
@@ -246,3 +277,8 @@ class Policy(BasePolicy, _Bad):
 
     def registration(self, request: Request, aor: str, identity: Identity, terms: Terms) -> Any:
         return self.answer(aor, "registration", terms) if self.method == "registration" else terms
+
+    def route(self, request: Request, identity: Identity | None, routing: Routing) -> Any:
+        if self.method == "route":
+            return self.answer(request.to.uri_text, "route", routing)
+        return routing
