@@ -49,7 +49,7 @@ def begin(those: list[Phone]) -> list[Exchange]:
 def served(server: Server, *those: list[Phone]) -> None:
     """Whatever has got to a phone, or does at once, is answered by it."""
     server.settle()
-    for phone in [phone for phones in those for phone in phones]:
+    for phone in [one for some in those for one in some]:
         while phone.requests:
             phone.next_request("MESSAGE").answer(200)
     server.settle()
