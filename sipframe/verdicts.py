@@ -185,6 +185,9 @@ class Target(NamedTuple):
     """The flow that leads there, ``TRANSPORT LOCAL PEER SERIAL``; None when only the URI says where it is."""
     secure: bool = False
     """Whether it is reached over TLS only, even where the URI is a SIP URI (RFC 5630 5.3)."""
+    instead: tuple[Target, ...] = ()
+    """The same device by other flows, tried one after the other when it is silent or its flow has failed (RFC 5626 7,
+    RFC 5627 6.1); what they have here is not looked at."""
 
 
 class Routing(NamedTuple):

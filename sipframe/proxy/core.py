@@ -403,9 +403,12 @@ class Proxy:
                 self._refuse(proxied.transaction, Rejected(404, "Not Found"), "RFC 5627 6.1", why)
                 return
             bindings = leads
-        found = self._reach(bindings, proxied.come.uri.scheme == "sips")
-        if proxied.gruu is not None:
-            found = found._replace(targets=found.targets[:1])  # RFC 5627 6.1: one at a time, the newest first
+        gruu = proxied.gruu is not None
+        found = self._reach(bindings, proxied.come.uri.scheme == "sips", gruu=gruu)
+        if gruu and proxied.come.routes:
+            found = found._replace(
+                targets=tuple([one._replace(path=()) for one in found.targets])
+            )  # RFC 5627 6.1
         proxied.found = found
         told: Detail = (_found_text, found)
         proxied.note(self._lookup.name, "Snapshot", told, self._seconds())
@@ -506,8 +509,8 @@ class Proxy:
                 ours.add(place)
         return frozenset(ours)
 
-    def _reach(self, bindings: Sequence[Binding], secure: bool) -> Found:
-        return reach(bindings, self._wall_clock(), secure, self._roads.find)
+    def _reach(self, bindings: Sequence[Binding], secure: bool, *, gruu: bool = False) -> Found:
+        return reach(bindings, self._wall_clock(), secure, self._roads.find, gruu=gruu)
 
     def _ack_located(self, copy: AckCopy, snapshot: object) -> None:
         if type(snapshot) is not Snapshot:

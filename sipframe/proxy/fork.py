@@ -47,6 +47,8 @@ __all__ = ["Answering", "Fork", "Outgoing", "ProxyCounters"]
 
 _FORWARDED: Final = "RFC 3261 16.6"
 _RESPONSES: Final = "RFC 3261 16.7"
+_ANOTHER_FLOW: Final = (408, 430)
+"""What another flow of the same device may mend (RFC 5626 7)."""
 _TO: Final = "to {} {}".format
 _ELSEWHERE: Final = ('SIP;cause=200;text="Call completed elsewhere"',)
 """Why a phone need not show a call that it missed (RFC 3326 2)."""
@@ -346,7 +348,7 @@ def _best_text(status: int, branches: int) -> str:
 class Branch(Inquiry, SendingUser):
     """One target of a fork: a request that is sent there, and its timers."""
 
-    __slots__ = ("_began", "_fork", "_hops_wanted", "_number", "_sending", "_target", "_way", "breadth")
+    __slots__ = ("_began", "_fork", "_instead", "_number", "_sending", "_target", "_way", "breadth")
 
     def __init__(self, fork: Fork, action: Forward) -> None:
         super().__init__([])
@@ -356,7 +358,7 @@ class Branch(Inquiry, SendingUser):
         self.breadth = action.breadth
         self._sending: Sending | None = None
         self._way: Way | None = None
-        self._hops_wanted = False
+        self._instead = action.target.instead
         self._began = fork.out.seconds()
 
     def __repr__(self) -> str:
@@ -479,6 +481,8 @@ class Branch(Inquiry, SendingUser):
     def response(self, sending: Sending, response: Response) -> None:
         """A response has come."""
         fork = self._fork
+        if response.status in _ANOTHER_FLOW and self._try_next_flow(response.status, response.reason):
+            return
         if response.status > 100:
             seconds = fork.out.seconds() - self._began
             fork.note(
@@ -493,9 +497,23 @@ class Branch(Inquiry, SendingUser):
     # Within.
 
     def _send(self, ways: Sequence[IFlow | Hop]) -> None:
-        sending = self._fork.out.sender.send(self, ways, self)
-        if self._sending is None:
+        self._sending = None
+        self._began_by(self._fork.out.sender.send(self, ways, self))
+
+    def _began_by(self, sending: Sending) -> None:
+        if self._sending is None and not sending.over:
             self._sending = sending
+
+    def _try_next_flow(self, status: int, reason: str) -> bool:
+        """Begin with another flow of the same device, if there is one (RFC 5626 7, RFC 5627 6.1)."""
+        fork = self._fork
+        if not self._instead or fork.context.closing:
+            return False
+        fork.note(_FORWARDED, str(status), (_failed_text, self._target.uri, cut(reason)))
+        self._target, *rest = self._instead
+        self._instead = tuple(rest)
+        self.begin()
+        return True
 
     def _resolved(self, hops: object) -> None:
         if not isinstance(hops, list | tuple) or not all(type(hop) is Hop for hop in hops):
@@ -512,6 +530,8 @@ class Branch(Inquiry, SendingUser):
 
     def _failed(self, status: int, reason: str) -> None:
         fork = self._fork
+        if (status == 503 or status in _ANOTHER_FLOW) and self._try_next_flow(status, reason):
+            return
         seconds = fork.out.seconds() - self._began
         fork.note(_FORWARDED, str(status), (_failed_text, self._target.uri, cut(reason)), seconds)
         if status == 408:

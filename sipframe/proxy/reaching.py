@@ -86,22 +86,27 @@ def road_to(uri: SipURI, flow: FlowText, *, outbound: bool = False) -> Road:
 
 
 def reach(
-    bindings: Sequence[Binding], now: float, secure: bool, alive: Callable[[str], IFlow | None]
+    bindings: Sequence[Binding],
+    now: float,
+    secure: bool,
+    alive: Callable[[str], IFlow | None],
+    *,
+    gruu: bool = False,
 ) -> Found:
-    """The targets of ``bindings``. ``secure``: the Request-URI is a SIPS URI; ``alive`` finds a flow that lives."""
+    """The targets of ``bindings``.
+
+    ``secure``: the Request-URI is a SIPS URI; ``alive`` finds a flow that lives; ``gruu``: they are all of one device.
+    """
     targets: list[Target] = []
     left_out: list[tuple[str, str]] = []
     insecure = False
-    devices: set[str] = set()
-    # RFC 5626 5.3: one flow of a device at a time, the one that was registered last.
-    for binding in newest_first(bindings) if _several(bindings) else bindings:
+    devices: dict[str, int] = {}
+    # RFC 5626 7, RFC 5627 6.1: one flow of a device at a time, the one that was registered last.
+    for binding in newest_first(bindings) if gruu or _several(bindings) else bindings:
         if binding.expires_at <= now:
             continue
         contact = binding.contact
-        device = None if binding.reg_id is None else instance_of(binding.instance_id)
-        if device is not None and device in devices:
-            left_out.append((contact, "another flow of the same device is fresher"))
-            continue
+        device = instance_of(binding.instance_id) if gruu or binding.reg_id is not None else None
         target = target_of(contact, binding.q, binding.path)
         if target is None:
             left_out.append((contact, "it is no SIP URI"))
@@ -127,9 +132,14 @@ def reach(
                     elif road is Road.FLOW:
                         left_out.append((contact, "its connection is gone"))  # RFC 5626 5.3
                         continue
-        targets.append(target)
-        if device is not None:
-            devices.add(device)
+        if device is None:
+            targets.append(target)
+        elif device in devices:
+            first = targets[devices[device]]
+            targets[devices[device]] = first._replace(instead=(*first.instead, target))
+        else:
+            devices[device] = len(targets)
+            targets.append(target)
     return Found(tuple(targets), tuple(left_out), insecure)
 
 
