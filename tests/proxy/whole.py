@@ -20,6 +20,7 @@ __all__ = [
     "answered",
     "asked",
     "at_rest",
+    "clock",
     "decision",
     "listen",
     "registered",
