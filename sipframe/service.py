@@ -77,7 +77,8 @@ class SIPService(Service):
         self.events = Events()
         self.counters = TransportCounters()
         self.decisions = Decisions(settings.decisions_kept)
-        traffic = Traffic()
+        self.traffic = traffic = Traffic()
+        """Every message that passes, secrets and all (:meth:`trace` has those of a call or a user, without)."""
         self.tracer = Tracer(traffic, wall_clock)
         self._reactor = reactor
         self._means = Means(

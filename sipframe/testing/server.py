@@ -35,7 +35,7 @@ from sipframe.testing.timeline import Owner, ScheduledCall
 from sipframe.testing.tls import client_context
 from sipframe.testing.users import Users
 from sipframe.testing.wire import Passage
-from sipframe.transport import ListenAddress, ResolverSettings
+from sipframe.transport import ListenAddress, Passed, ResolverSettings
 from sipframe.uac import Resolver
 from sipframe.verdicts import Address, Binding, Snapshot
 from sipframe.wiring import CERTIFICATE_NAME
@@ -100,6 +100,7 @@ class Server:
         self.log: deque[str] = deque(maxlen=_MOST_KEPT)
         """The last lines of the log that are warnings or worse, with their tracebacks."""
         self._beginning = wall_clock
+        self._stepped = 0.0
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._given: dict[str, Any] = {"resolver": resolver, "dns": MemoryNames(self.network)}
         if users is not None:
@@ -188,6 +189,7 @@ class Server:
             **self._given,
         )
         service.events.subscribe(self.events.append)
+        _ = service.traffic.watch(self._passed)
         globalLogPublisher.addObserver(self._logged)
         self._service = service
         try:
@@ -196,6 +198,16 @@ class Server:
             self.stop()
             raise
         self.settle()
+
+    def _passed(self, passed: Passed) -> None:
+        # What goes over a connection its phone tells the wire; between two servers nobody else does.
+        network = self.network
+        if passed.sent and passed.transport != "UDP" and passed.peer.host in network.servers:
+            network.wire.add(
+                Passage(
+                    network.timeline.now, passed.transport, passed.local, passed.peer, bytes(passed.octets)
+                )
+            )
 
     def _make_home(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="sipframe-test-")
@@ -254,7 +266,11 @@ class Server:
 
     def now(self) -> float:
         """What the wall clock shows: seconds since 1970."""
-        return self._beginning + self.network.timeline.now
+        return self._beginning + self._stepped + self.network.timeline.now
+
+    def step_clock(self, seconds: float) -> None:
+        """Set the wall clock forward by so many seconds, or back by less than 0; no time passes (``date --set``)."""
+        self._stepped += seconds
 
     def advance(self, seconds: float) -> None:
         """Let time pass, moment by moment, and at each let everything happen that is due."""

@@ -104,6 +104,11 @@ def test_a_sips_call_between_domains(tmp_path: Path) -> None:
         assert all(route.startswith("<sips:") for route in theirs.routes)
         assert theirs.bye().status == 200
         assert not [one for one in both.network.wire if one.transport == "UDP"]
+        between = [
+            one for one in both.network.wire if {one.source.host, one.target.host} == set(HOSTS.values())
+        ]
+        methods = [one.data.partition(b" ")[0] for one in between]
+        assert [one for one in methods if one != b"SIP/2.0"] == [b"INVITE", b"ACK", b"BYE"]
 
 
 def test_a_domain_that_cannot_prove_itself_gets_no_sips_call(tmp_path: Path) -> None:
