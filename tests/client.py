@@ -10,7 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sipframe.message import Keepalive, Limits, Response, StreamFramer, parse_credentials, parse_message
+from sipframe.message import (
+    Keepalive,
+    Limits,
+    Request,
+    Response,
+    StreamFramer,
+    parse_credentials,
+    parse_message,
+)
 from tests.process import PATIENCE, ServerProcess
 
 __all__ = ["Client", "Gone", "answer_to", "authorization", "contacts", "digest_response"]
@@ -98,13 +106,17 @@ class Client:
 
     def receive(self) -> Response:
         """The next response, 100 included. Raises :class:`Gone`."""
+        message = self.hear()
+        assert isinstance(message, Response)
+        return message
+
+    def hear(self) -> Request | Response:
+        """The next message. Raises :class:`Gone`."""
         if self.transport == "udp":
-            message = parse_message(self.socket.recv(65_535), _LIMITS)
-            assert isinstance(message, Response)
-            return message
+            return parse_message(self.socket.recv(65_535), _LIMITS)
         while True:
             found = self._framer.next()
-            if isinstance(found, Response):
+            if isinstance(found, Request | Response):
                 return found
             assert found is None or isinstance(found, Keepalive), found
             if found is None:
