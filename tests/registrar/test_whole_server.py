@@ -156,6 +156,8 @@ class Registrations(RuleBasedStateMachine):
         """What was answered comes again, at once or much later: nothing changes (checked below)."""
         phones = [phone for phone in self.phones.values() if phone.last is not None]
         phone = phones[choice % len(phones)]
+        if phone.last and phone.last.answer and phone.last.answer.status == 482:
+            return  # it was not carried out, so that it may be now
         before = len(phone.received)
         phone.retransmit()
         self.server.settle()
