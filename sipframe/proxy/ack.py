@@ -10,9 +10,9 @@ from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request
 from sipframe.proxy.fork import Outgoing
 from sipframe.proxy.forwarding import Copy, forwarded_request
-from sipframe.proxy.reaching import Road, road_to
+from sipframe.proxy.reaching import Lead, lead
 from sipframe.proxy.routing import Preprocessed, Way, way
-from sipframe.roads import FlowText, Hop, parse_flow_text
+from sipframe.roads import FlowText
 from sipframe.seams import GuardedMethod, Inquiry
 from sipframe.sending import via_of
 from sipframe.verdicts import Target
@@ -29,6 +29,7 @@ class AckCopy(Inquiry):
         "_consumed",
         "_flow",
         "_forwards",
+        "_lead",
         "_out",
         "_request",
         "_way",
@@ -57,40 +58,31 @@ class AckCopy(Inquiry):
         self._branch = branch
         self._consumed = consumed
         self._way: Way | None = None
+        self._lead: Lead | None = None
 
     def send_to(self, target: Target, name: FlowText | None) -> None:
         """Send it to ``target``; ``name`` is the flow that a Route of ours names."""
         try:
             self._way = found = way(self.come, target.uri, target.path)
-            given = name is None and target.flow is not None
-            if given and target.flow is not None:
-                name = parse_flow_text(target.flow)
-        except ValueError:  # MessageError too
+            self._lead = leading = lead(found, target, name, self._out.roads.find)
+        except ValueError:  # MessageError among them
+            leading = None
+        if leading is None:
             self.dropped()
-            return
-        hop = found.next_hop
-        secure = target.secure or hop.scheme == "sips" or found.uri_text[:5].lower() == "sips:"
-        if name is not None:
-            road = Road.EITHER if given else road_to(hop, name)
-            if road is not Road.URI:
-                flow = self._out.roads.find(name)
-                if flow is not None and (flow.secure or not secure):
-                    self._send(flow)
-                    return
-                if road is Road.FLOW:
-                    self.dropped()
-                    return
-        if secure and hop.scheme != "sips":
-            hop = hop._replace(scheme="sips")
-        self._out.resolve.ask((hop,), self, AckCopy._resolved, AckCopy._unresolved)
+        elif leading.flow is not None:
+            self._send(leading.flow)
+        else:
+            self._out.resolve.ask((leading.uri,), self, AckCopy._resolved, AckCopy._unresolved)
 
     def dropped(self, reason: str = "") -> None:
         """It goes nowhere."""
         self._out.counters.acks_dropped += 1
 
     def _resolved(self, hops: object) -> None:
-        if isinstance(hops, list | tuple) and hops and type(hops[0]) is Hop:
-            _ = self._out.roads.open(hops[0], self._send, self.dropped)
+        assert self._lead is not None
+        found = self._lead.hops(hops)
+        if found:
+            _ = self._out.roads.open(found[0], self._send, self.dropped)
         else:
             self.dropped()
 

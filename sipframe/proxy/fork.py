@@ -29,12 +29,12 @@ from sipframe.proxy.actions import (
 from sipframe.proxy.context import ResponseContext
 from sipframe.proxy.forwarding import Copy, forwarded_request, forwarded_response
 from sipframe.proxy.here import PATH_SCOPE
-from sipframe.proxy.reaching import Road, road_to
+from sipframe.proxy.reaching import Lead, lead
 from sipframe.proxy.record_route import record_routes, route_uri
 from sipframe.proxy.routing import Preprocessed, Way, way
 from sipframe.proxy.token import FlowTokens
 from sipframe.proxy.validation import Valid
-from sipframe.roads import FlowText, Hop, OurEnd, Roads, Unroutable, parse_flow_text
+from sipframe.roads import FlowText, Hop, OurEnd, Roads, Unroutable
 from sipframe.seams import GuardedMethod, Inquiry, report
 from sipframe.sending import Sender, Sending, SendingUser
 from sipframe.transaction import ClientUser, ServerTransaction, TimerQueue, cancel_bytes
@@ -348,7 +348,7 @@ def _best_text(status: int, branches: int) -> str:
 class Branch(Inquiry, SendingUser):
     """One target of a fork: a request that is sent there, and its timers."""
 
-    __slots__ = ("_began", "_fork", "_instead", "_number", "_sending", "_target", "_way", "breadth")
+    __slots__ = ("_began", "_fork", "_instead", "_lead", "_number", "_sending", "_target", "_way", "breadth")
 
     def __init__(self, fork: Fork, action: Forward) -> None:
         super().__init__([])
@@ -358,6 +358,7 @@ class Branch(Inquiry, SendingUser):
         self.breadth = action.breadth
         self._sending: Sending | None = None
         self._way: Way | None = None
+        self._lead: Lead | None = None
         self._instead = action.target.instead
         self._began = fork.out.seconds()
 
@@ -368,34 +369,19 @@ class Branch(Inquiry, SendingUser):
 
     def begin(self) -> None:
         """Send the request to the target: by its flow, or where its URI leads."""
-        fork, target = self._fork, self._target
+        fork = self._fork
         try:
-            self._way = found = way(fork.come, target.uri, target.path)
-        except MessageError as error:
-            self._failed(503, error.reason)
+            self._way = found = way(fork.come, self._target.uri, self._target.path)
+            self._lead = leading = lead(found, self._target, fork.dialog_flow, fork.out.roads.find)
+        except ValueError as error:  # MessageError among them
+            self._failed(503, str(error))
             return
-        hop = found.next_hop
-        secure = target.secure or hop.scheme == "sips" or found.uri_text[:5].lower() == "sips:"
-        name = fork.dialog_flow
-        if name is None and target.flow is not None:
-            try:
-                name = parse_flow_text(target.flow)
-            except ValueError:
-                self._failed(503, "its flow has no name")
-                return
-        if name is not None:
-            road = road_to(hop, name) if target.flow is None else Road.EITHER
-            if road is not Road.URI:
-                flow = fork.out.roads.find(name)
-                if flow is not None and (flow.secure or not secure):
-                    self._send([flow])
-                    return
-                if road is Road.FLOW:
-                    self._failed(430, "its connection is gone")  # RFC 5626 5.3.1
-                    return
-        if secure and hop.scheme != "sips":
-            hop = hop._replace(scheme="sips")
-        fork.out.resolve.ask((hop,), self, Branch._resolved, Branch._unresolved)
+        if leading is None:
+            self._failed(430, "its connection is gone")  # RFC 5626 5.3.1
+        elif leading.flow is not None:
+            self._send([leading.flow])
+        else:
+            fork.out.resolve.ask((leading.uri,), self, Branch._resolved, Branch._unresolved)
 
     def stay(self) -> None:
         """Try no other hop than the one at hand."""
@@ -516,9 +502,8 @@ class Branch(Inquiry, SendingUser):
         return True
 
     def _resolved(self, hops: object) -> None:
-        if not isinstance(hops, list | tuple) or not all(type(hop) is Hop for hop in hops):
-            raise TypeError("resolve() gave no hops")
-        self._send(hops)
+        assert self._lead is not None
+        self._send(self._lead.hops(hops))
 
     def _unresolved(self, asked: GuardedMethod, error: BaseException) -> None:
         if isinstance(error, Unroutable):

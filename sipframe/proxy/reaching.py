@@ -18,11 +18,12 @@ from typing import Final, NamedTuple
 from sipframe.instances import instance_of, newest_first
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, SipURI, parse_uri
+from sipframe.proxy.routing import Way
 from sipframe.proxy.targets import target_of
-from sipframe.roads import FlowText, parse_flow_text
+from sipframe.roads import FlowText, Hop, parse_flow_text
 from sipframe.verdicts import Binding, Target
 
-__all__ = ["Found", "Road", "behind_nat", "reach", "road_to"]
+__all__ = ["Found", "Lead", "Road", "behind_nat", "lead", "reach", "road_to"]
 
 _HIDDEN: Final = tuple(
     ip_network(text)
@@ -141,6 +142,45 @@ def reach(
             devices[device] = len(targets)
             targets.append(target)
     return Found(tuple(targets), tuple(left_out), insecure)
+
+
+class Lead(NamedTuple):
+    """What leads to a target just now."""
+
+    flow: IFlow | None
+    """The flow that a request is sent by; None: where the procedures of RFC 3263 lead from ``uri``."""
+    uri: SipURI
+    secure: bool
+    """Whether nothing but TLS will do."""
+
+    def hops(self, found: object) -> list[Hop]:
+        """What a resolver has found for ``uri``. Raises TypeError when that is none of its answers."""
+        if not isinstance(found, list | tuple) or not all(type(hop) is Hop for hop in found):
+            raise TypeError("resolve() gave no hops")
+        return [hop for hop in found if hop.transport == "TLS"] if self.secure else list(found)
+
+
+def lead(
+    way: Way, target: Target, dialog_flow: FlowText | None, find: Callable[[FlowText], IFlow | None]
+) -> Lead | None:
+    """What leads to ``target`` by ``way``; None when that was a flow which is gone.
+
+    ``dialog_flow`` is the flow that a Route of ours names. Raises ValueError when the flow of ``target`` has no name.
+    """
+    uri = way.next_hop
+    secure = target.secure or uri.scheme == "sips" or way.uri_text[:5].lower() == "sips:"
+    name, road = dialog_flow, Road.EITHER
+    if name is not None and target.flow is None:
+        road = road_to(uri, name)
+    elif target.flow is not None:
+        name = parse_flow_text(target.flow)
+    if name is not None and road is not Road.URI:
+        flow = find(name)
+        if flow is not None and (flow.secure or not secure):
+            return Lead(flow, uri, secure)
+        if road is Road.FLOW:
+            return None
+    return Lead(None, uri._replace(scheme="sips") if secure else uri, secure)
 
 
 def _several(bindings: Sequence[Binding]) -> bool:
