@@ -207,7 +207,7 @@ class Fork:
         self.consumed = consumed
         self.sips = come.uri.scheme == "sips"
         self.branches: list[Branch] = []
-        self.reasons: Sequence[str] = _ELSEWHERE
+        self.reasons: Sequence[str] = ()
         """Why branches are cancelled."""
         self._happened: deque[tuple[Callable[..., list[Action]], tuple[Any, ...]]] = deque()
         self._busy = False
@@ -226,6 +226,16 @@ class Fork:
             "RFC 3261 16.10", "Cancelled", "" if cancel is not None else "its connection is lost"
         )
         self.tell(self.context.cancelled)
+
+    def ended_by(self, status: int) -> None:
+        """A final response with ``status`` has come: if it ends the other branches, this is why (RFC 3326 2)."""
+        if self.context.closing:
+            return
+        if 200 <= status < 300:
+            self.reasons = _ELSEWHERE
+        elif status >= 600:
+            phrase = REASONS.get(status)
+            self.reasons = (f"SIP;cause={status}" + (f';text="{phrase}"' if phrase else ""),)
 
     def give_up(self) -> None:
         """The server stops: answer 503, and let no phone ring any longer."""
@@ -474,6 +484,7 @@ class Branch(Inquiry, SendingUser):
             fork.note(
                 _RESPONSES, str(response.status), (_came_text, response.reason, self._target.uri), seconds
             )
+            fork.ended_by(response.status)
         fork.tell(fork.context.response, self._number, response)
 
     def failed(self, sending: Sending, status: int, reason: str) -> None:
