@@ -100,6 +100,7 @@ RUNNING = [
     ROOT / "docs" / "plug-ins.md",
     ROOT / "docs" / "testing.md",
     ROOT / "docs" / "embedding.md",
+    ROOT / "docs" / "proxy.md",
     *sorted((ROOT / "docs" / "seams").glob("*.md")),
 ]
 """Pages whose blocks of Python do what they say. One that begins with ``# name.py`` is a file of that name."""
@@ -218,6 +219,10 @@ VALUES = {
     "--max-expires": "7201",
     "--max-contacts": "11",
     "--service-route": "<sip:edge.example.com;lr>",
+    "--no-proxy": "",
+    "--strangers": "refuse",
+    "--relay-to": "corp.example.org",
+    "--record-route": "no",
     "--t1": "0.4",
     "--plugin-deadline": "4",
     "--stop-deadline": "4",
@@ -257,7 +262,8 @@ def test_each_option_is_the_key_that_stands_beside_it() -> None:
     pair = {"--certificate": __file__, "--private-key": __file__}
     for option, key in told.items():
         given = [f"{name}={path}" for name, path in pair.items()] if option in pair else None
-        after = set_by(*(given or [f"{option}={VALUES[option]}"]))
+        value = VALUES.get(option)
+        after = set_by(*(given or [f"{option}={value}" if value else option]))
         changed = {name for name in after if after[name] != before[name]}
         assert changed - {"aliases"} == {key} - {"aliases"}, option
     about_the_command_line = {
