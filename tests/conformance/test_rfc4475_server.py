@@ -54,7 +54,21 @@ OURS: dict[str, list[int]] = {
     }.items()
     for name in names.split()
 }
-"""What this server answers; over a stream inv2543 is 400, and clerr waits for the rest."""
+"""What a registrar alone answers; over a stream inv2543 is 400, and clerr waits for the rest."""
+
+PROXIED: dict[str, list[int]] = {
+    name: [status]
+    for status, names in {
+        # To users of the domain who are not there.
+        480: "badbranch baddate inv2543 invut longreq sdp01 semiuri",
+        # From a user of the domain, or from one domain of others to another.
+        407: "esc01 intmeth lwsdisp wsinv",
+        # RFC 3261 16.3 step 3: an OPTIONS that may go no further.
+        200: "zeromf",
+    }.items()
+    for name in names.split()
+}
+"""What it answers else when it is a proxy as well."""
 
 FRAMING_LOST = ("ncl", "baddn", "badvers", "inv2543")
 """Over a stream. baddn has no empty line, so that what follows is part of it; another version may frame otherwise."""
@@ -115,8 +129,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     state = tmp_path_factory.mktemp("rfc4475")
     for name in ("watson", "user", "j.user"):
         add_user(state, f"{name}@example.com", PASSWORD)
-    with ServerProcess(state, "--domain=example.com") as server:
+    with ServerProcess(state, "--domain=example.com", "--no-proxy") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("rfc4475-proxy"), "--domain=example.com") as server:
+        yield server
+
+
+@pytest.mark.parametrize("transport", ["udp", *STREAMS])
+@pytest.mark.parametrize("name", MESSAGES)
+def test_what_comes_back_from_a_proxy(name: str, transport: str, proxy: ServerProcess) -> None:
+    stream = transport in STREAMS
+    expected = MESSAGES[name]["server"]
+    seen = send(proxy, transport, name)
+    statuses = [one.status for one in seen.responses]
+    if stream and expected.get("udp_only"):
+        assert statuses[0] == 401
+    else:
+        assert_conforms(expected, statuses[-1] if statuses else None, transport)
+        ours = {"inv2543": [400], "clerr": []} if stream else {}
+        assert statuses == ours.get(name, PROXIED.get(name, OURS[name]))
+    with Client.of(proxy, "udp", "example.com") as client:
+        assert client.options() == 200
 
 
 def test_ours_is_complete() -> None:
