@@ -31,11 +31,17 @@ def sqlite(
     durability: Annotated[
         Literal["process", "power"], "what a 200 survives: the end of the process, or a loss of power"
     ] = "process",
+    lock_timeout: Annotated[
+        float,
+        "seconds that a lock of another program on the file is waited for; then REGISTERs are answered 500",
+    ] = 5.0,
     surroundings: Surroundings,
 ) -> SQLiteStore:
     """Bindings in an SQLite file, opened and read. Raises ValueError."""
     file = path or surroundings.state / FILE_NAME
-    store = SQLiteStore(str(file), surroundings.reactor, durability=durability)
+    if not lock_timeout >= 0:
+        raise ValueError("lock-timeout: 0 seconds at least")
+    store = SQLiteStore(str(file), surroundings.reactor, durability=durability, lock_timeout=lock_timeout)
     try:
         loaded = store.start(surroundings.wall_clock())
     except LocationError as error:
