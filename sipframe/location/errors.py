@@ -10,7 +10,7 @@ import sqlite3
 
 from sipframe.verdicts import Unavailable
 
-__all__ = ["LocationError", "damaged", "explain"]
+__all__ = ["LocationError", "LocationOverloaded", "damaged", "explain"]
 
 _SET_ASIDE = (
     "move it away (with its -wal and -shm files) and start again with an empty one, or restore a copy"
@@ -34,6 +34,9 @@ _MEANINGS = (
 
 class LocationError(Exception):
     """A location store could not do what it was asked, and has not done it: 500 (RFC 3261 10.3 step 7)."""
+
+    logged = False
+    """Whether the store has told the log why, once for all changes that failed for one reason."""
 
 
 class LocationOverloaded(LocationError, Unavailable):

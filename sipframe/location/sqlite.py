@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from sipframe.interfaces import ICloseable, IExpiring, ILocationStore
@@ -30,10 +31,13 @@ from sipframe.location.errors import LocationError, LocationOverloaded
 from sipframe.location.rows import Row, Rows, read, row_of
 from sipframe.location.schema import open_database
 from sipframe.location.table import BindingTable, Entry
+from sipframe.location.witness import Witness
 from sipframe.location.writer import CallsFromThread, Changes, TurnWriter, Writer, commit, writer_on
 from sipframe.verdicts import Binding, Forgotten, Snapshot
 
 __all__ = ["Durability", "SQLiteStore"]
+
+_log = Logger()
 
 Durability = Literal["process", "power"]
 
@@ -95,6 +99,9 @@ class SQLiteStore:
         self._lock = -1
         self._closing: list[Deferred[None]] = []
         self._broken = False
+        self._trouble = ""
+        """Why the last group was not committed."""
+        self._failed_since = 0
 
     # Start and end
 
@@ -111,6 +118,7 @@ class SQLiteStore:
             connection = open_database(self.path, self.durability, self._lock_timeout)
             try:
                 table, count = _load(connection, self.path, now, self._table.version)
+                witness = _witness(self.path)
             except LocationError:
                 connection.close()
                 raise
@@ -119,7 +127,7 @@ class SQLiteStore:
             raise
         self._lock = lock
         self._table = table
-        self._writer = writer_on(self._reactor, connection, self.path, self._committed, self._ended)
+        self._writer = writer_on(self._reactor, connection, self.path, witness, self._committed, self._ended)
         return count
 
     def close(self) -> Deferred[None]:
@@ -219,8 +227,10 @@ class SQLiteStore:
             return
         if error is not None:
             self.failures += 1
+            self._say_failure(str(error))
             self._fail(str(error))
         else:
+            self._say_recovery()
             self.commits += 1
             self.changes += len(group.waiting)
             self._in_hand = None
@@ -229,6 +239,22 @@ class SQLiteStore:
                 done.callback(True)
         if self._closing and self._in_hand is None and self._writer is not None:
             self._writer.stop()
+
+    def _say_failure(self, trouble: str) -> None:
+        # Once: while a disk is full nearly every REGISTER fails.
+        if trouble != self._trouble:
+            _log.error("bindings cannot be committed, REGISTERs are answered 500: {trouble}", trouble=trouble)
+            self._failed_since = self._failed_since if self._trouble else self.failures - 1
+            self._trouble = trouble
+
+    def _say_recovery(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            _log.info(
+                "{path}: bindings are committed again, after {failures} failures",
+                path=self.path,
+                failures=self.failures - self._failed_since,
+            )
 
     def _fail(self, message: str) -> None:
         """Nothing that is on its way arrives: the table becomes what the database holds, and everyone is told."""
@@ -239,10 +265,14 @@ class SQLiteStore:
                 self._table.restore(aor, before)
         for group in reversed(groups):
             for done in group.waiting:
-                done.errback(LocationError(message))
+                error = LocationError(message)
+                error.logged = True
+                done.errback(error)
 
     def _ended(self) -> None:
         """The thread has ended: because it was asked to, or because it could not go on."""
+        if not self._closing:
+            self._say_failure(self._ENDED.format(self.path))
         self._fail(self._ENDED.format(self.path))
         if self._closing:
             self._closed()
@@ -285,6 +315,13 @@ def _lock(path: str) -> int:
             f"{path}: another server serves from it; stop that one, or name another file"
         ) from error
     return lock
+
+
+def _witness(path: str) -> Witness:
+    try:
+        return Witness(path)
+    except OSError as error:
+        raise LocationError(f"{path}: cannot be opened: {error.strerror}") from error
 
 
 def _load(connection: sqlite3.Connection, path: str, now: float, version: int) -> tuple[BindingTable, int]:

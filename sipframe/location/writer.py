@@ -18,6 +18,7 @@ from typing import Protocol
 
 from sipframe.location.errors import LocationError, explain
 from sipframe.location.rows import Rows, write
+from sipframe.location.witness import Witness
 
 __all__ = ["CallsFromThread", "Changes", "Report", "TurnWriter", "Writer", "writer_on"]
 
@@ -43,6 +44,7 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         path: str,
+        witness: Witness,
         reactor: CallsFromThread,
         report: Report,
         ended: Callable[[], None],
@@ -51,6 +53,7 @@ class Writer:
         """False when the thread takes nothing any more."""
         self._connection = connection
         self._path = path
+        self._witness = witness
         self._reactor = reactor
         self._report = report
         self._ended = ended
@@ -74,11 +77,13 @@ class Writer:
     def _run(self) -> None:
         try:
             while (changes := self._groups.get()) is not None:
-                self._reactor.callFromThread(self._report, commit(self._connection, self._path, changes))
+                refusal = self._witness.flaw() or commit(self._connection, self._path, changes)
+                self._reactor.callFromThread(self._report, refusal)
         finally:
             self.alive = False
             try:
                 self._connection.close()
+                self._witness.close()
             finally:
                 self._reactor.callFromThread(self._ended)
 
@@ -90,6 +95,7 @@ class TurnWriter:
         self,
         connection: sqlite3.Connection,
         path: str,
+        witness: Witness,
         reactor: CallsFromThread,
         report: Report,
         ended: Callable[[], None],
@@ -98,6 +104,7 @@ class TurnWriter:
         """False when it takes nothing any more."""
         self._connection = connection
         self._path = path
+        self._witness = witness
         self._reactor = reactor
         self._report = report
         self._ended = ended
@@ -114,11 +121,12 @@ class TurnWriter:
         """Nothing: it has ended."""
 
     def _commit(self, changes: Changes) -> None:
-        self._report(commit(self._connection, self._path, changes))
+        self._report(self._witness.flaw() or commit(self._connection, self._path, changes))
 
     def _end(self) -> None:
         self.alive = False
         self._connection.close()
+        self._witness.close()
         self._ended()
 
 
@@ -126,12 +134,13 @@ def writer_on(
     reactor: CallsFromThread,
     connection: sqlite3.Connection,
     path: str,
+    witness: Witness,
     report: Report,
     ended: Callable[[], None],
 ) -> Writer | TurnWriter:
     """The writer that is right for ``reactor``."""
     kind = Writer if getattr(reactor, "has_threads", True) else TurnWriter
-    return kind(connection, path, reactor, report, ended)
+    return kind(connection, path, witness, reactor, report, ended)
 
 
 def commit(connection: sqlite3.Connection, path: str, changes: Changes) -> LocationError | None:
