@@ -42,8 +42,8 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = (
-        "Serves a SIP registrar and proxy. Without options: UDP and TCP on port 5060 and TLS on 5061 of loopback, for the "
-        "domain localhost, with a self-signed certificate. Accounts are made with 'sipframe user add'."
+        "Serves a SIP registrar and proxy. Without options: UDP and TCP on port 5060 and TLS on 5061 of loopback, for "
+        "the domain localhost, with a self-signed certificate. Accounts are made with 'sipframe user add'."
     )
 
     optParameters: ClassVar[list[list[Any]]] = [
