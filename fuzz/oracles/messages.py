@@ -5,6 +5,8 @@ Rules: an oracle takes any octets. It returns, or it raises: a MessageError is n
 
 from __future__ import annotations
 
+from typing import Final
+
 from sipframe.message import (
     DEFAULT_LIMITS,
     Keepalive,
@@ -16,16 +18,19 @@ from sipframe.message import (
     parse_message,
     response_bytes,
 )
-from tests.message.touching import touch
+from sipframe.message.reading import _read_carefully, read_head
+from tests.message.touching import attempt, properties, touch
 
 __all__ = ["datagram", "stream"]
 
 _ANSWER_HAS = frozenset({"via", "from", "to", "call-id", "cseq", "content-length"})
+_ANY: Final = Limits(lines=1 << 20)
 _SMALL = Limits(head=2_048, lines=64, body=2_048)
 
 
 def datagram(data: bytes) -> None:
     """What arrives over UDP is a message or a MessageError; either can be answered, and only with what was asked."""
+    _straight_is_right(data)
     try:
         message = parse_message(data)
     except MessageError as error:
@@ -45,6 +50,35 @@ def datagram(data: bytes) -> None:
         message.body,
     )
     _answered(message, 400)
+
+
+_Read = tuple[str, list[str], dict[str, list[str]]] | str
+
+
+def _straight_is_right(data: bytes) -> None:
+    """What is read the straight way is what is read line by line; what is read in one pass, what is read when asked."""
+    head, end, _ = data.partition(b"\r\n\r\n")
+    if not end or b"\n" in head.replace(b"\r\n", b"") or b"\r" in head.replace(b"\r\n", b""):
+        return
+    try:
+        straight = read_head(head, _ANY)
+    except MessageError as error:
+        found: _Read = error.reason
+    else:
+        found = straight.start_line, straight.lines, straight.fields
+        if isinstance(straight, Request):
+            asked = read_head(head, _ANY)
+            straight.read_usual()
+            for name in properties(Request):
+                one, other = attempt(straight, name), attempt(asked, name)
+                assert one[0] == other[0], name
+                assert (one[1] and one[1].reason) == (other[1] and other[1].reason), name
+    try:
+        careful = _read_carefully(head.decode("utf-8", "surrogateescape").split("\r\n"), "")
+    except MessageError as error:
+        assert found == error.reason
+    else:
+        assert found == (careful.start_line, careful.lines, careful.fields)
 
 
 def _sound(error: MessageError) -> None:

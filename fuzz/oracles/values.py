@@ -34,9 +34,9 @@ from sipframe.message import (
 )
 from sipframe.message.fields import parse_cseq, parse_retry_after, parse_warnings, whole_number
 from sipframe.message.grammar import params_text, parse_params, split_list, tokens
-from sipframe.message.name_addr import delta_seconds
+from sipframe.message.name_addr import _NAME_ADDR, _from_match, delta_seconds
 from sipframe.message.uri import plain
-from sipframe.message.via import salvaged
+from sipframe.message.via import _VIA, salvaged
 from sipframe.verdicts import Challenge, Rejected
 from tests.auth import client
 from tests.auth.server import EVERYTHING, FLOW, Server
@@ -96,6 +96,9 @@ def addresses(data: bytes) -> None:
     many = _tried(lambda value: parse_name_addrs([value]), text)
     if one is not None:
         assert many == (one,)
+        careful = _NAME_ADDR.fullmatch(text)
+        assert careful is not None
+        assert _from_match(careful) == one
     for address in many or ():
         assert parse_name_addrs([str(address)]) == (address,)
         for read in (lambda it: it.uri, lambda it: it.q, lambda it: it.expires, lambda it: it.tag):
@@ -111,6 +114,16 @@ def via(data: bytes) -> None:
     """Via: written back it is the same; with our mark it still names the same transaction."""
     text = _text(data)
     found = _tried(lambda value: parse_vias([value]), text)
+    if "," not in text:
+        careful = _VIA.fullmatch(text)
+        params = None if careful is None else _tried(parse_params, careful.group(6))
+        if found:
+            assert careful is not None
+            assert found[0].params == params
+            assert (found[0].transport, found[0].host) == (careful.group(3).upper(), careful.group(4))
+        else:
+            port = None if careful is None else careful.group(5)
+            assert careful is None or params is None or not 0 < int(port or 1) < 65536
     beginning = _tried(salvaged, text)
     for one in found or ():
         assert parse_vias([one.text]) == (one,)
