@@ -11,11 +11,15 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
+import attrs
+from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from sipframe.config import Settings
@@ -23,7 +27,7 @@ from sipframe.events import Event
 from sipframe.service import SIPService
 from sipframe.wiring import StartError
 
-__all__ = ["ServedProcess", "allow_files", "notify"]
+__all__ = ["ServedProcess", "WallClockWatch", "allow_files", "go_steadily", "notify", "within_files"]
 
 _log = Logger()
 _OTHER_FILES = 100
@@ -32,6 +36,11 @@ _COLLECT_EVERY = (5_000, 2, 50)
 """For :func:`gc.set_threshold`. A request leaves no cycle behind, but each keeps a dozen objects for as long as its
 transactions live. With Python's own thresholds all of them are looked at again and again, which takes 100 ms and more;
 with these it is those of the last seconds, save now and then."""
+
+
+_LOOKS_AT_THE_CLOCK_EVERY = 5.0
+_A_STEP = 2.0
+"""Seconds: what the wall clock may gain or lose between two looks before somebody is told."""
 
 
 class ServedProcess(SIPService):
@@ -58,6 +67,7 @@ class ServedProcess(SIPService):
             super().__init__(settings, reactor=reactor, **plug_ins)
         except StartError as error:
             _end_with(error)
+        self._clock_watch = WallClockWatch(reactor, plug_ins.get("wall_clock", time.time))
         self._read = read
         self._daemon = daemon
         self._before: Any = signal.SIG_DFL
@@ -66,7 +76,9 @@ class ServedProcess(SIPService):
 
     def startService(self) -> None:
         """Start, or end the process with one line. Raises StartError in a daemon."""
-        allow_files(self.settings.limits.connections + _OTHER_FILES)
+        go_steadily(self._reactor)
+        allowed = allow_files(self.settings.limits.connections + _OTHER_FILES)
+        self.settings = within_files(self.settings, allowed)
         try:
             super().startService()
         except StartError as error:
@@ -75,6 +87,7 @@ class ServedProcess(SIPService):
                 raise
             _end_with(error)
         self._before = signal.signal(signal.SIGHUP, self._hang_up)
+        self._clock_watch.start()
 
     def ready(self) -> None:
         """Say so to the service manager as well."""
@@ -87,8 +100,14 @@ class ServedProcess(SIPService):
     def stopService(self) -> Deferred[None]:
         """Stop, and say so first."""
         notify("STOPPING=1")
+        self._clock_watch.stop()
         signal.signal(signal.SIGHUP, self._before)
         return super().stopService()
+
+    def reload(self, settings: Settings | None = None) -> tuple[str, ...]:
+        """As :meth:`SIPService.reload` does; more connections than files may be open are not taken into use."""
+        settings = self.settings if settings is None else settings
+        return super().reload(within_files(settings, allow_files(settings.limits.connections + _OTHER_FILES)))
 
     def _hang_up(self, signum: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.read_again)
@@ -117,23 +136,76 @@ def _nobody_reads() -> bool:
         return True
 
 
-def allow_files(wanted: int) -> None:
-    """Raise the soft limit on open files towards ``wanted``; say so when the hard limit is below it."""
+def go_steadily(reactor: Any) -> None:
+    """Have the timers of ``reactor`` go by a clock that nobody sets.
+
+    Twisted's own go by the wall clock: set back by an hour, it puts off every retransmission and every deadline of the
+    process by an hour. From now on the reactor's time is what it was, and goes on at the pace of seconds.
+    """
+    if isinstance(reactor, ReactorBase) and "seconds" not in vars(reactor):
+        monotonic = time.monotonic
+        ahead = reactor.seconds() - monotonic()
+        vars(reactor)["seconds"] = lambda: monotonic() + ahead
+
+
+class WallClockWatch:
+    """Says in the log when ``wall_clock`` has been set, as ``reactor``'s own time shows."""
+
+    def __init__(self, reactor: Any, wall_clock: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._wall_clock = wall_clock
+        self._ahead = 0.0
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = reactor
+
+    def start(self) -> None:
+        """Look every few seconds from now on."""
+        self._ahead = self._wall_clock() - self._reactor.seconds()
+        _ = self._looking.start(_LOOKS_AT_THE_CLOCK_EVERY, now=False)
+
+    def stop(self) -> None:
+        """Look no longer."""
+        if self._looking.running:
+            self._looking.stop()
+
+    def _look(self) -> None:
+        before, self._ahead = self._ahead, self._wall_clock() - self._reactor.seconds()
+        step = self._ahead - before
+        if abs(step) > _A_STEP:
+            _log.warn(
+                "the wall clock was set {way} by {seconds} s: bindings made before that end so much {when}",
+                way="forward" if step > 0 else "back",
+                seconds=round(abs(step)),
+                when="sooner" if step > 0 else "later",
+            )
+
+
+def within_files(settings: Settings, allowed: int) -> Settings:
+    """``settings`` with no more connections than ``allowed`` open files leave room for."""
+    room = max(allowed - _OTHER_FILES, allowed // 2)
+    if allowed == resource.RLIM_INFINITY or settings.limits.connections <= room:
+        return settings
+    _log.warn(
+        "at most {room} connections, since only {allowed} files may be open; raise LimitNOFILE to {wanted}",
+        room=room,
+        allowed=allowed,
+        wanted=settings.limits.connections + _OTHER_FILES,
+    )
+    return attrs.evolve(settings, limits=attrs.evolve(settings.limits, connections=room))
+
+
+def allow_files(wanted: int) -> int:
+    """Raise the soft limit on open files towards ``wanted``, as far as the hard limit lets us; return what it is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= wanted:
-        return
+        return soft
     reachable = wanted if hard == unlimited else min(wanted, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
     except (OSError, ValueError):
-        reachable = soft
-    if reachable < wanted:
-        _log.warn(
-            "only {reachable} files may be open, fewer than the limit on connections; raise LimitNOFILE to {wanted}",
-            reachable=reachable,
-            wanted=wanted,
-        )
+        return soft
+    return reachable
 
 
 def notify(state: str) -> None:

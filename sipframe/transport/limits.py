@@ -70,11 +70,17 @@ class ConnectionCount:
         self._by_network: dict[str | bytes, int] = {}
         self.total = 0
 
+    def full(self, host: str) -> str | None:
+        """Which limit one more connection from ``host`` would go beyond; None when it would not."""
+        if self.total >= self.limits.connections:
+            return f"{self.total} are open (limits.connections)"
+        if self._by_network.get(_network(host), 0) >= self.limits.connections_per_address:
+            return f"{host} has {self.limits.connections_per_address} (limits.connections-per-address)"
+        return None
+
     def has_room(self, host: str) -> bool:
         """Whether one more connection from ``host`` is within the limits."""
-        if self.total >= self.limits.connections:
-            return False
-        return self._by_network.get(_network(host), 0) < self.limits.connections_per_address
+        return self.full(host) is None
 
     def opened(self, host: str) -> None:
         """Count a connection from ``host``."""

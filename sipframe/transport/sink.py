@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request, Response
 from sipframe.transport.counters import TransportCounters
+from sipframe.transport.crowding import Crowding
 from sipframe.transport.deadlines import Deadlines
 from sipframe.transport.limits import ConnectionCount, TransportLimits
 from sipframe.transport.traffic import Traffic
@@ -65,6 +66,9 @@ class Ground:
     )
     connections: ConnectionCount = attrs.field(
         default=attrs.Factory(lambda self: ConnectionCount(self.limits), takes_self=True)
+    )
+    crowding: Crowding = attrs.field(
+        default=attrs.Factory(lambda self: Crowding(self.clock, self.counters), takes_self=True)
     )
     streams: dict[StreamProtocol, None] = attrs.field(factory=dict)
     """Every connection there is, the oldest first."""

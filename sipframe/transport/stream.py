@@ -314,12 +314,18 @@ class StreamFactory(ServerFactory):
         self._ground = ground
         self._identity = identity
 
+    def refused(self, why: str) -> None:
+        """A connection was closed before there was a protocol for it."""
+        self._ground.crowding.refused(why)
+
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
         """A new connection's protocol, or None to close it at once: there are too many."""
         ground = self._ground
-        if addr is not None and not ground.connections.has_room(cast(_Endpoint, addr).host):
-            ground.counters.refused_over_limit += 1
-            return None
+        if addr is not None:
+            full = ground.connections.full(cast(_Endpoint, addr).host)
+            if full is not None:
+                ground.crowding.refused(full)
+                return None
         ground.counters.connections_accepted += 1
         identity = self._identity
         if identity is None:
