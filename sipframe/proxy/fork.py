@@ -161,6 +161,7 @@ class Fork:
     __slots__ = (
         "_busy",
         "_happened",
+        "_over",
         "_stays",
         "branches",
         "come",
@@ -212,6 +213,7 @@ class Fork:
         self._happened: deque[tuple[Callable[..., list[Action]], tuple[Any, ...]]] = deque()
         self._busy = False
         self._stays = False
+        self._over = False
 
     def begin(self, targets: Sequence[Target]) -> None:
         """Forward the request to ``targets``."""
@@ -256,18 +258,30 @@ class Fork:
             while self._happened:
                 event, arguments = self._happened.popleft()
                 for action in event(*arguments):
-                    self._do(action)
+                    if not self._over or type(action) is Respond:
+                        self._do(action)
         finally:
             self._busy = False
         if self.context.closing and not self._stays:
             self._stays = True
             for branch in self.branches:
                 branch.stay()
+        if self.context.done and not self._over:
+            self._let_go()
 
     def note(self, rule: str, verdict: str, detail: Detail, seconds: float = 0.0) -> None:
         """A step of the record, until the final answer has made the record."""
         if not self.transaction.answered:
             self.proxied.steps.append((rule, verdict, detail, seconds))
+
+    def _let_go(self) -> None:
+        """Every branch has ended: all that may still come is one more 2xx, which needs the way from a branch to here.
+        The way back is cut, so that memory is free when the transactions end and not when cycles are looked for."""
+        self._over = True
+        self.proxied.fork = None
+        for branch in self.branches:
+            branch.let_go()
+        self.branches.clear()
 
     # The actions.
 
@@ -416,6 +430,10 @@ class Branch(Inquiry, SendingUser):
         self.abandon()
         if self._sending is not None:
             self._sending.cancel()
+
+    def let_go(self) -> None:
+        """Nothing is asked of it any more."""
+        self._sending = None
 
     def stop_timers(self) -> None:
         """Neither timer C nor that of a CANCEL runs any more."""

@@ -110,6 +110,7 @@ class ClientTransaction:
         """End the transaction; its responses will be strays (RFC 3261 9.1: an INVITE 64*T1 after its CANCEL)."""
         self._state = on.TERMINATED
         self.forget()
+        self.user = _NOBODY
 
     # What the layer and the timers do.
 
@@ -122,6 +123,8 @@ class ClientTransaction:
         actions, self._state = row
         for action in actions:
             action(self, response)
+        if self._state == on.TERMINATED:
+            self.user = _NOBODY  # who knows the transaction, too: together they would wait for the collector of cycles
 
     def received(self, response: Response) -> None:
         """A response that matches this transaction."""
@@ -242,6 +245,14 @@ class ClientTransaction:
     )
     """The actions by name: what the tables are bound to."""
 
+
+class _Nobody(ClientUser):
+    """Hears nothing."""
+
+    __slots__ = ()
+
+
+_NOBODY: Final = _Nobody()
 
 Effect = Callable[[ClientTransaction, Response | None], None]
 
