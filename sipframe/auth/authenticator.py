@@ -46,6 +46,8 @@ Chain: TypeAlias = Callable[[Awaitable[object], Callable[[object], object]], obj
 _HEX: Final = "0123456789abcdefABCDEF"
 _SECOND: Final = 1_000_000
 
+_new = tuple.__new__  # what a NamedTuple does, without the detour
+
 # Looked up once here: an attribute of an enumeration costs more than the challenge it explains.
 _NO_CREDENTIALS = Outcome.NO_CREDENTIALS
 _BAD_RESPONSE = Outcome.BAD_RESPONSE
@@ -107,6 +109,10 @@ class DigestAuthenticator:
         self._space_by_domain = (
             {} if self._one_realm else {self._served.domain_of(name): self._spaces[name] for name in realms}
         )
+        self._aor_ends = {
+            name: [self._served.aor_named("", one).removeprefix("sip:") for one in self._domains_of(name)]
+            for name in realms
+        }
         self._only_space = self._first_space if len(self._spaces) == 1 else None
         self._dummy = hmac.digest(secret, b"nobody", "sha256").hex()
         self._source_has_passwords = False
@@ -198,7 +204,7 @@ class DigestAuthenticator:
         if not isinstance(username, str):
             raise TypeError(f"IUserhashSource.username returned {type(username).__name__}")
         secret = self._source.secret(username, space.realm, offer.algorithm.base)
-        if secret is None or isinstance(secret, (Secret, str)):
+        if type(secret) is Secret or secret is None or isinstance(secret, (Secret, str)):
             return self._decide(request, space, offer, params, form, username, secret)
         return self._wait(secret, partial(self._decide, request, space, offer, params, form, username))
 
@@ -238,11 +244,11 @@ class DigestAuthenticator:
             return space.challenge_again(Outcome.STALE)  # RFC 7616 3.4: it must be the one of the challenge
         if uri != request.uri_text and not same_resource(request.uri_text, uri, self._domain_set):
             return Rejected(400, "Credentials for another Request-URI")  # RFC 7616 3.4.6
+        identity = self._identity(username, space.realm, owner)
         if not qop:
-            return Accepted(self._identity(username, space.realm, owner))
+            return Accepted(identity)
         if not self._counts.accept(issued, int(nc, 16), now - self._lifetime):
             return space.challenge_again(Outcome.REPLAYED)
-        identity = self._identity(username, space.realm, owner)
         if not self._settings.authentication_info:
             return Accepted(identity)
         # RFC 7616 3.5. With auth-int this holds for an answer without a body, which every answer of ours is.
@@ -250,7 +256,7 @@ class DigestAuthenticator:
         info = f'qop={qop}, rspauth="{proof}", cnonce={_quoted(cnonce)}, nc={nc}'
         if 2 * age > self._lifetime:
             info = f'nextnonce="{offer.nonces.issue()}", {info}'
-        return Accepted(identity, (("Authentication-Info", info),))
+        return _new(Accepted, (identity, (("Authentication-Info", info),)))
 
     def _ha1(
         self, algorithm: digest.Algorithm, username: str, realm: str, secret: object
@@ -277,17 +283,19 @@ class DigestAuthenticator:
     def _identity(self, username: str, realm: str, owner: str | None) -> Identity:
         if owner is not None:
             return Identity(username, realm, frozenset((owner,)))
-        # A realm that is a domain knows its own users: the same name in another one may be somebody else.
-        named, served = self._served.aor_named, self._served.names
-        domains = served if self._one_realm else (self._served.domain_of(realm) or realm,)
-        name, at, domain = username.rpartition("@")
-        if not at:
-            aors = [named(username, one) for one in domains]
-        elif self._one_realm or self._served.domain_of(domain) in domains:
-            aors = [named(name, domain)]
+        if "@" not in username:
+            aors = [f"sip:{username}{end}" for end in self._aor_ends[realm]]
+            return _new(Identity, (username, realm, frozenset(aors)))
+        name, _, domain = username.rpartition("@")
+        if self._one_realm or self._served.domain_of(domain) in self._domains_of(realm):
+            aors = [self._served.aor_named(name, domain)]
         else:
             aors = []
         return Identity(username, realm, frozenset(aors))
+
+    def _domains_of(self, realm: str) -> tuple[str, ...]:
+        # A realm that is a domain knows its own users: the same name in another one may be somebody else.
+        return self._served.names if self._one_realm else (self._served.domain_of(realm) or realm,)
 
 
 def _quoted(text: str) -> str:
@@ -303,7 +311,7 @@ def _for_realm(credentials: tuple[Credentials, ...], space: ProtectionSpace) -> 
     """The Digest parameters for our realm: the first that use what is on offer, else the first (RFC 3261 22.3)."""
     found: dict[str, str] | None = None
     for scheme, params, _ in credentials:
-        if params.get("realm") == space.realm and scheme.lower() == "digest":
+        if params.get("realm") == space.realm and (scheme == "Digest" or scheme.lower() == "digest"):
             if len(credentials) == 1 or space.offer(params.get("algorithm", "MD5")) is not None:
                 return params
             found = found or params

@@ -17,6 +17,8 @@ from sipframe.verdicts import Challenge
 
 __all__ = ["Offer", "Outcome", "ProtectionSpace"]
 
+_new = tuple.__new__  # what a NamedTuple does, without the detour
+
 
 class Outcome(StrEnum):
     """Why a request is challenged: :attr:`sipframe.verdicts.Challenge.reason`, for logs only."""
@@ -65,9 +67,8 @@ class ProtectionSpace:
 
     def challenge(self, outcome: Outcome) -> Challenge:
         """Ask for credentials."""
-        return Challenge(
-            tuple([f"{before}{nonces.issue()}{after}" for before, nonces, after in self._fresh]), outcome
-        )
+        values = tuple([f"{before}{nonces.issue()}{after}" for before, nonces, after in self._fresh])
+        return _new(Challenge, (values, outcome, False))
 
     def challenge_again(self, outcome: Outcome) -> Challenge:
         """Ask again, with ``stale=TRUE``: whoever sent this knows the password (RFC 7616 3.3)."""

@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 
+_REMEMBERED_LENGTH: Final = 128
+
+
 class Algorithm(NamedTuple):
     """One value of the ``algorithm`` parameter (RFC 7616 3.3, RFC 8760 2.7)."""
 
@@ -35,7 +38,7 @@ class Algorithm(NamedTuple):
     """Hex digits of a digest: 32 or 64 (RFC 8760 2.2)."""
     digest: Callable[[bytes], str]
     digest_a2: Callable[[str], str]
-    """The digest of ``method:uri``, which phones send the same again and again: a short one is remembered."""
+    """The digest of a short ``method:uri``, which phones send the same again and again: it is remembered."""
 
 
 def _hashing(fresh: Any) -> Callable[[bytes], str]:
@@ -52,8 +55,7 @@ def _hashing(fresh: Any) -> Callable[[bytes], str]:
 
 
 def _remembering(digest: Callable[[bytes], str]) -> Callable[[str], str]:
-    remembered = lru_cache(maxsize=1024)(lambda text: digest(octets(text)))
-    return lambda text: remembered(text) if len(text) <= 128 else digest(octets(text))
+    return lru_cache(maxsize=1024)(lambda text: digest(octets(text)))
 
 
 _BASES: Final[tuple[tuple[str, int, Callable[[bytes], str]], ...]] = (
@@ -111,10 +113,11 @@ def response(
     ``key`` is HA1, or the session key for a ``-sess`` algorithm. ``nc``, ``cnonce`` and ``qop`` are hashed as they
     were sent; an empty ``qop`` gives the form of RFC 2069 (RFC 3261 22.4). ``body`` counts for ``auth-int`` only.
     """
-    if qop and qop.lower() == "auth-int":
-        ha2 = algorithm.digest(octets(f"{method}:{uri}:{algorithm.digest(body)}"))
+    a2 = f"{method}:{uri}"
+    if qop != "auth" and qop.lower() == "auth-int":
+        ha2 = algorithm.digest(octets(f"{a2}:{algorithm.digest(body)}"))
     else:
-        ha2 = algorithm.digest_a2(f"{method}:{uri}")
+        ha2 = algorithm.digest_a2(a2) if len(a2) <= _REMEMBERED_LENGTH else algorithm.digest(octets(a2))
     kd = f"{key}:{nonce}:{nc}:{cnonce}:{qop}:{ha2}" if qop else f"{key}:{nonce}:{ha2}"
     return algorithm.digest(kd.encode("utf-8", "surrogateescape"))
 

@@ -74,8 +74,9 @@ class NonceSeries:
         """When ``nonce`` was issued, in the clock's microseconds; :data:`FOREIGN` when it is not ours."""
         if len(nonce) != NONCE_LENGTH or not nonce.isascii():
             return FOREIGN
+        stamp = nonce[:_STAMP_DIGITS]
         mac = self._mac.copy()
-        mac.update(nonce[:_STAMP_DIGITS].encode())
-        if not hmac.compare_digest(mac.hexdigest(), nonce[_STAMP_DIGITS:]):
+        mac.update(stamp.encode())
+        if not hmac.compare_digest(stamp + mac.hexdigest(), nonce):
             return FOREIGN
-        return int(nonce[:_STAMP_DIGITS], 16)  # The MAC says that we wrote these digits.
+        return int(stamp, 16)  # The MAC says that we wrote these digits.

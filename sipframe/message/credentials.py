@@ -23,7 +23,7 @@ _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
 _USUAL_NAMES: Final = frozenset(
     ("username", "realm", "nonce", "uri", "response", "algorithm", "opaque", "qop", "nc", "cnonce")
 )
-_REMEMBERED_LENGTH: Final = 64
+_REMEMBERED_LENGTH: Final = 256
 
 
 _new = tuple.__new__  # what a NamedTuple does, without the detour
@@ -57,55 +57,55 @@ def parse_auth_params(text: str) -> dict[str, str]:
 def _usual_digest(text: str) -> dict[str, str] | None:
     """The parameters of Digest as nearly all clients write them; None when they need more care, or are wrong.
 
-    Cut at the quotation marks, every other piece is a value, and the one before it is its name.
+    Cut at the quotation marks, every other piece is a value. What is left is the same for all requests of a phone, but
+    for its nonce count.
     """
     pieces = text.split('"')
-    if "\\" in text or len(pieces) % 2 == 0 or text[:1] == ",":
+    around = '"'.join(pieces[::2])
+    if "\\" in text or len(around) > _REMEMBERED_LENGTH:
         return None
-    found: dict[str, str] = {}
-    count = 0
-    names = iter(pieces)
-    for before in names:
-        taken = _between(before) if len(before) <= _REMEMBERED_LENGTH else None
-        if taken is None:
-            return None
-        unquoted, name = taken
-        if unquoted:
-            found.update(unquoted)
-            count += len(unquoted)
-        value = next(names, None)
-        if (value is None) != (name == ""):
-            return None
-        if value is not None:
-            found[name] = value
-            count += 1
-    return found if len(found) == count else None  # else one is repeated
+    names, unquoted = _layout(around)
+    values = pieces[1::2]
+    if len(names) != len(values) or not names:
+        return None
+    found = unquoted.copy()
+    found.update(zip(names, values, strict=True))
+    return found
 
 
 @lru_cache(maxsize=1024)
-def _between(text: str) -> tuple[tuple[tuple[str, str], ...], str] | None:
-    """What stands between two quoted strings, ``, algorithm=MD5, opaque=``: parameters without quotes, and a name."""
-    pairs = text.removeprefix(", ").split(", ")
-    unquoted: list[tuple[str, str]] = []
-    quoted = ""
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if quoted or not equals or name not in _USUAL_NAMES:
-            return None if text else ((), "")
-        if not value:
-            quoted = name
-        elif value.replace("-", "").isalnum():
-            unquoted.append((name, value))
-        else:
-            return None
-    return tuple(unquoted), quoted
+def _layout(around: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What stands around the quoted strings, ``username=", realm=", algorithm=MD5``: the names of the strings, and all
+    parameters in order, with the values of those that are not quoted. No names: it needs more care, or is wrong.
+    """
+    wrong: tuple[tuple[str, ...], dict[str, str]] = ((), {})
+    pieces = around.split('"')
+    names: list[str] = []
+    found: dict[str, str] = {}
+    for at, piece in enumerate(pieces):
+        if at == len(pieces) - 1 and not piece:
+            break  # it ends with a quoted string
+        quoted = ""
+        for pair in (piece.removeprefix(", ") if at else piece).split(", "):
+            name, equals, value = pair.partition("=")
+            if quoted or not equals or name not in _USUAL_NAMES or name in found:
+                return wrong
+            found[name] = value
+            if not value:
+                quoted = name
+                names.append(name)
+            elif not value.replace("-", "").isalnum():
+                return wrong
+        if (quoted == "") != (at == len(pieces) - 1):
+            return wrong
+    return tuple(names), found
 
 
 def parse_credentials(values: list[str]) -> tuple[Credentials, ...]:
     """Parse each field as one scheme with its parameters, in order. Raises MessageError."""
     found: list[Credentials] = []
     for value in values:
-        if value.startswith("Digest "):
+        if value[:7] == "Digest ":
             usual = _usual_digest(value[7:])
             if usual is not None:
                 found.append(_new(Credentials, ("Digest", usual, value)))
