@@ -73,7 +73,7 @@ class Decision(NamedTuple):
         return _refused(self)
 
 
-_Raw = tuple[float, str, str, Detail, str, int, str, Address, int, str, Sequence[RawStep]]
+RawDecision = tuple[float, str, str, Detail, str, int, str, Address, int, str, Sequence[RawStep]]
 """A :class:`Decision` that nobody has read yet."""
 
 _AT: Final = 0
@@ -93,32 +93,18 @@ class Decisions:
     __slots__ = ("_kept", "_refusals", "_subscribers", "wanted")
 
     def __init__(self, most_kept: int = MOST_KEPT) -> None:
-        self._kept: deque[Decision | _Raw] = deque(maxlen=most_kept)
-        self._refusals: deque[Decision | _Raw] = deque(maxlen=most_kept)
+        self._kept: deque[Decision | RawDecision] = deque(maxlen=most_kept)
+        self._refusals: deque[Decision | RawDecision] = deque(maxlen=most_kept)
         self._subscribers: tuple[tuple[Callable[[Decision], None]], ...] = ()
         self.wanted = most_kept > 0
         """Whether anybody will ever see a decision: without that none need be made."""
 
-    def record(
-        self,
-        at: float,
-        method: str,
-        uri: str,
-        aor: Detail,
-        call_id: str,
-        cseq: int,
-        transport: str,
-        peer: Address,
-        status: int,
-        reason: str,
-        steps: Sequence[RawStep],
-    ) -> None:
-        """Keep what makes a decision, and tell every subscriber. ``steps`` are not changed any more."""
-        if len(uri) + len(call_id) + len(method) + len(reason) > MOST_TEXT:
-            method, uri, call_id, reason = cut(method), cut(uri), cut(call_id), cut(reason)
-        if type(aor) is str:
-            aor = cut(aor)
-        raw = (at, method, uri, aor, call_id, cseq, transport, peer, status, reason, steps)
+    def record(self, raw: RawDecision) -> None:
+        """Keep what makes a decision, and tell every subscriber. Its steps are not changed any more."""
+        _, method, uri, aor, call_id, _, _, _, _, reason, _ = raw
+        about = aor if type(aor) is str else ""
+        if len(uri) + len(call_id) + len(method) + len(reason) + len(about) > MOST_TEXT:
+            raw = _cut(raw)
         self._keep(raw)
         if self._subscribers:
             self._tell(_made(raw))
@@ -128,7 +114,7 @@ class Decisions:
         self._keep(decision)
         self._tell(decision)
 
-    def _keep(self, one: Decision | _Raw) -> None:
+    def _keep(self, one: Decision | RawDecision) -> None:
         kept = self._kept
         if len(kept) == kept.maxlen and kept and _refused(kept[0]):
             self._refusals.append(kept[0])
@@ -218,14 +204,20 @@ def cut(text: str) -> str:
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _refused(one: Decision | _Raw) -> bool:
+def _cut(raw: RawDecision) -> RawDecision:
+    at, method, uri, aor, call_id, cseq, transport, peer, status, reason, steps = raw
+    about = cut(aor) if type(aor) is str else aor
+    return at, cut(method), cut(uri), about, cut(call_id), cseq, transport, peer, status, cut(reason), steps
+
+
+def _refused(one: Decision | RawDecision) -> bool:
     if one[_STATUS] in (401, 407):
         steps = one[_STEPS]
         return bool(steps) and _text(steps[-1][_REASON]) not in ONLY_ASK
     return one[_STATUS] >= 400
 
 
-def _made(one: Decision | _Raw) -> Decision:
+def _made(one: Decision | RawDecision) -> Decision:
     if isinstance(one, Decision):
         return one
     at, method, uri, aor, call_id, cseq, transport, peer, status, reason, raw = one

@@ -104,7 +104,7 @@ def test_a_search_is_about_one_or_the_other() -> None:
     for number, aor in enumerate(["sip:a@b", "sip:c@d", "sip:e@f", f"sip:{long}"]):
         decisions.add(decision(f"call-{number}", 403 if number == 1 else 401, aor=aor))
     at, method, uri, aor, _, *rest = decision("", aor="")
-    decisions.record(at, method, uri, (str.lower, f"SIP:{long}"), f"call-{long}", *rest)  # type: ignore[arg-type]
+    decisions.record((at, method, uri, (str.lower, f"SIP:{long}"), f"call-{long}", *rest))  # type: ignore[arg-type]
     for arguments, found in (
         ({"call_id": "call-0", "aors": ["sip:c@d"]}, [1, 0]),
         ({"aors": ["sip:e@f", "sip:a@b", "sip:g@h"], "refused": True}, [2, 0]),

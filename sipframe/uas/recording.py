@@ -52,9 +52,9 @@ class Recorder:
         except MessageError:
             call_id, cseq = request.first("call-id") or "", 0
         about = self._about(request) if aor is None else aor
-        at, transport = self._wall_clock(), flow.transport
+        at = self._wall_clock()
         self.decisions.record(
-            at, request.method, uri, about, call_id, cseq, transport, peer, status, reason, steps
+            (at, request.method, uri, about, call_id, cseq, flow.transport, peer, status, reason, steps)
         )
 
     def record_replaced(
@@ -71,7 +71,7 @@ class Recorder:
         at, about = self._wall_clock(), self._about(response)
         number, transport, peer = cseq.number, flow.transport, flow.peer
         self.decisions.record(
-            at, cseq.method, "", about, call_id, number, transport, peer, status, reason, steps
+            (at, cseq.method, "", about, call_id, number, transport, peer, status, reason, steps)
         )
 
     def _about(self, message: Request | Response) -> Detail:

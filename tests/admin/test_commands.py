@@ -90,7 +90,7 @@ def test_an_aor_with_octets_that_are_no_utf_8(stand: Stand) -> None:
 def test_names_that_are_longer_than_those_on_record(stand: Stand) -> None:
     long = "x" * 30_000
     stand.decisions.record(
-        1.5e9, "REGISTER", "", f"sip:{long}@b", long, 1, "UDP", Address("::1", 1), 403, "", ()
+        (1.5e9, "REGISTER", "", f"sip:{long}@b", long, 1, "UDP", Address("::1", 1), 403, "", ())
     )
     [on_record] = calls(stand, call_id=long)
     assert len(on_record) < len(long)
