@@ -163,8 +163,10 @@ class FlowText(NamedTuple):
 
 def flow_text(flow: IFlow) -> str:
     """A flow as a binding remembers it: ``TRANSPORT LOCAL PEER SERIAL``."""
-    local, peer = flow.local, flow.peer
-    return f"{flow.transport} {host_port(*local)} {host_port(*peer)} {flow.serial}"
+    (local, local_port), (peer, peer_port) = flow.local, flow.peer
+    if ":" in peer or ":" in local:
+        return f"{flow.transport} {host_port(local, local_port)} {host_port(peer, peer_port)} {flow.serial}"
+    return f"{flow.transport} {local}:{local_port} {peer}:{peer_port} {flow.serial}"
 
 
 @lru_cache(maxsize=4096)

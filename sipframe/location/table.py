@@ -51,7 +51,10 @@ class BindingTable:
     def put(self, aor: str, bindings: tuple[Binding, ...]) -> None:
         """Make ``bindings`` all that ``aor`` has, under a new version."""
         self.version = version = self.version + 1
-        self.restore(aor, (version, *map(tuple, bindings)))
+        if len(bindings) == 1:
+            self.restore(aor, (version, (*bindings[0],)))
+        else:
+            self.restore(aor, (version, *map(tuple, bindings)))
 
     def restore(self, aor: str, entry: Entry) -> None:
         """Make ``entry`` what ``aor`` has, version and all."""

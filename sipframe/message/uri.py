@@ -209,6 +209,8 @@ def aor_of(uri: URI) -> str:
     """
     if not isinstance(uri, SipURI):
         raise MessageError("The URI is no SIP or SIPS URI")
-    user = "" if uri.user is None else plain(uri.user) + "@"
-    host = f"[{_comparable_host(uri.host)}]" if uri.host[0] == "[" else uri.host.lower().rstrip(".")
-    return f"sip:{user}{host}"
+    _, user, _, host, _, _, _ = uri
+    host = f"[{_comparable_host(host)}]" if host[0] == "[" else host.lower().rstrip(".")
+    if user is None:
+        return f"sip:{host}"
+    return f"sip:{plain(user) if '%' in user else user}@{host}"

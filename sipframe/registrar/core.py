@@ -105,12 +105,11 @@ class _Attempt(Inquiry):
         registrar: Registrar,
         transaction: ServerTransaction,
         steps: list[RawStep],
-        aor: str,
         registration: Registration,
         terms: Terms,
     ) -> None:
         self.steps = steps
-        self.aor = aor
+        self.aor = None  # type: ignore[assignment]  # looked for when somebody is let in
         self.question = None
         self.told = None
         self.registrar = registrar
@@ -221,8 +220,7 @@ class Registrar:
             self._refuse(transaction, request, Rejected(404, "Domain not served here"), proven=False)
             return
         registration = registration_of(request, None, self._most_asked, outbound=self._outbound)
-        aor = self._domains.aor_asked(uri, to)
-        transaction.work = attempt = _Attempt(self, transaction, steps, aor, registration, self._terms)
+        transaction.work = attempt = _Attempt(self, transaction, steps, registration, self._terms)
         self._authenticate.ask((request, flow), attempt, self._authenticated, self._failed)
 
     def _authenticated(self, attempt: _Attempt, verdict: object) -> None:
@@ -237,6 +235,7 @@ class Registrar:
                 attempt.fields = field_lines(verdict.fields)
             attempt.note(name, "Accepted", identity.name, self._seconds())
             attempt.identity = identity
+            attempt.aor = self._aor_asked(attempt.request)
             attempt.registration = attempt.registration.came_by(flow_text(attempt.flow))
             if not attempt.aor:
                 why = "To names no user of the domain in the Request-URI"
@@ -252,7 +251,7 @@ class Registrar:
             if self._events.wanted:
                 self._events.publish(
                     "sipframe.registrar.challenged",
-                    aor=attempt.aor,
+                    aor=self._aor_asked(attempt.request),
                     peer=attempt.flow.peer,
                     call_id=attempt.registration.call_id,
                     reason=verdict.reason,
@@ -266,6 +265,12 @@ class Registrar:
             self._refuse_by(attempt, _STEP_3, why, Rejected(403, "Forbidden"))
         else:
             raise TypeError("not what an IAuthenticator gives")
+
+    def _aor_asked(self, request: Request) -> str:
+        uri, to = request.uri, request.to.uri
+        assert isinstance(uri, SipURI)
+        assert isinstance(to, SipURI)
+        return self._domains.aor_asked(uri, to)
 
     def _ask_policies(self, attempt: _Attempt) -> None:
         policy = next(attempt.policies_left, None)

@@ -34,15 +34,19 @@ class Turns:
 
     def __init__(self, most_waiting: int) -> None:
         self._most_waiting = most_waiting
-        self._by_aor: dict[str, deque[Turn]] = {}
+        self._by_aor: dict[str, deque[Turn] | None] = {}
+        """Whoever waits behind the one that runs; None as long as nobody has."""
 
     def wait(self, one: Turn) -> bool:
         """Let ``one`` take its turn, now or when those before it have ended. False when too many wait already."""
-        waiting = self._by_aor.get(one.aor)
-        if waiting is None:
-            self._by_aor[one.aor] = deque()
+        if one.aor not in self._by_aor:
+            self._by_aor[one.aor] = None
             self._run(one)
-        elif len(waiting) < self._most_waiting:
+            return True
+        waiting = self._by_aor[one.aor]
+        if waiting is None:
+            waiting = self._by_aor[one.aor] = deque()
+        if len(waiting) < self._most_waiting:
             one.turn = QUEUED
             waiting.append(one)
         else:
@@ -64,7 +68,9 @@ class Turns:
         """``one`` wants its turn no longer, or wants to end it, if it has not ended."""
         if one.turn == QUEUED:
             one.turn = IDLE
-            self._by_aor[one.aor].remove(one)
+            waiting = self._by_aor[one.aor]
+            assert waiting is not None
+            waiting.remove(one)
         elif one.turn != IDLE:
             self.end(one)
 
