@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from sipframe.decisions import Detail
 from sipframe.seams.answers import NotAsked, report
+from sipframe.seams.guard import PLAIN
 from sipframe.seams.inquiry import Inquiry
 from sipframe.seams.seam import Seam, failure_text
 
@@ -40,7 +41,8 @@ class SingleFlight:
 
     def call(self, *arguments: object) -> object:
         """The answer, or a Deferred of it. Raises what the plug-in raises."""
-        inquiry = self.current.get()
+        current = self.current
+        inquiry = current.inherited() or current.asking  # what current.get() does
         began = self._seconds()
         flight = self._flights.get(arguments) if self._flights else None
         try:
@@ -49,7 +51,7 @@ class SingleFlight:
                     raise NotAsked("too many wait for the same answer already")
                 return flight.join(inquiry, began)
             answer = self._call(*arguments)
-            if not isinstance(answer, Deferred):
+            if type(answer) in PLAIN or not isinstance(answer, Deferred):
                 kind, detail = self._check(answer)
                 if inquiry is not None:
                     inquiry.steps.append((self.asked.name, kind, detail, self._seconds() - began))

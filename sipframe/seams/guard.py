@@ -26,7 +26,7 @@ from sipframe.seams.breaker import Breaker
 from sipframe.seams.current import Current
 from sipframe.seams.inquiry import Inquiry
 from sipframe.seams.limits import PluginLimits
-from sipframe.verdicts import Unavailable
+from sipframe.verdicts import Accepted, Admitted, Challenge, Rejected, Secret, Snapshot, Terms, Unavailable
 
 __all__ = ["Continuation", "Failed", "Guard", "GuardedMethod", "Question"]
 
@@ -37,6 +37,9 @@ A = TypeVar("A", bound=Inquiry)
 Continuation = Callable[[A, Any], None]
 Failed = Callable[[A, "GuardedMethod", BaseException], None]
 WAITING: Final = (Deferred, CoroutineType)
+PLAIN: Final = frozenset(
+    (bool, str, type(None), Accepted, Admitted, Challenge, Rejected, Secret, Snapshot, Terms)
+)  # looked at first: Deferred is an abstract class, and asking for an instance of one takes its time
 _UNLIMITED: Final = 1 << 62
 
 
@@ -77,7 +80,7 @@ class GuardedMethod:
                 answer = self.method(*arguments)
             finally:
                 current.asking = before
-            if isinstance(answer, WAITING):
+            if type(answer) not in PLAIN and isinstance(answer, WAITING):
                 with current.of(inquiry):
                     answer = waiting(answer)
                 self.guard.hold(Question(self, arguments, inquiry, then, failed), answer)
@@ -97,7 +100,7 @@ class GuardedMethod:
         if not self.guard.blocked:
             try:
                 answer = self.method(*arguments)
-                if not isinstance(answer, WAITING):
+                if type(answer) in PLAIN or not isinstance(answer, WAITING):
                     if self._breaker.row or self.guard.in_flight:
                         self.guard.answered()
                     return answer
