@@ -179,7 +179,7 @@ class Message:
     @property
     def contact_star(self) -> bool:
         """Whether a Contact value is ``*`` (RFC 3261 10.2.2); :attr:`contacts` leaves it out."""
-        return any(value == "*" for value in self.fields.get("contact", ()))
+        return "*" in self.fields.get("contact", ())
 
     @typed("Contact")
     def contacts(self) -> tuple[NameAddr, ...]:
@@ -299,6 +299,7 @@ class Request(Message):
         """
         fields = self.fields
         try:
+            self.uri = parse_uri(self.uri_text)
             self.vias = parse_vias(fields["via"])
             [call_id], [from_], [to], [cseq] = fields["call-id"], fields["from"], fields["to"], fields["cseq"]
             if call_id.isprintable() and call_id.isascii() and " " not in call_id and call_id:
@@ -328,8 +329,8 @@ class Request(Message):
         """The Request-Line, without CRLF."""
         return f"{self.method} {self.uri_text} {self.version}"
 
-    @property
-    def uri(self) -> URI:
+    @typed("")
+    def uri(self: Request) -> URI:
         """The Request-URI. Raises MessageError when it is malformed."""
         return parse_uri(self.uri_text)
 

@@ -52,7 +52,10 @@ class NameAddr(NamedTuple):
     @property
     def tag(self) -> str | None:
         """The tag of From or To (RFC 3261 19.3)."""
-        return param(self.params, "tag") if self.params else None
+        for name, value in self.params:
+            if name == "tag":
+                return "" if value is None else unquote(value)
+        return None
 
     @property
     def q(self) -> str | None:

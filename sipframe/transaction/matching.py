@@ -51,11 +51,12 @@ def server_key(request: Request, via: Via) -> ServerKey:
     method = request.method
     if method == "ACK":
         method = "INVITE"  # RFC 3261 17.2.3, item 3
-    for name, branch in via.params:
+    _, _, host, port, params, _ = via
+    for name, branch in params:
         if name == "branch":
             # A branch that is the bare cookie tells nothing apart (RFC 4475 3.2.1).
-            if branch is not None and len(branch) > _COOKIE_LENGTH and branch.startswith(COOKIE):
-                return branch, via.host.lower(), via.port, method
+            if branch is not None and branch[:_COOKIE_LENGTH] == COOKIE and len(branch) > _COOKIE_LENGTH:
+                return branch, host.lower(), port, method
             break
     return Rfc2543Key(
         request.uri_text,

@@ -176,7 +176,9 @@ class ServerTransaction:
         if self._request is None or self._response:
             self.respond(status, data)
             return
-        self.drop()
+        self._state = on.TERMINATED
+        self._request = None
+        self.forget()
         self.flow.respond(data, self.via)
 
     def drop(self) -> None:
@@ -212,7 +214,8 @@ class ServerTransaction:
 
     def forget(self, data: bytes = b"", arrival: Arrival | None = None) -> None:
         """Stop the timers and leave the matching; an action too."""
-        self.stop_timers()
+        if self._guard is not None or self._repeat is not None:
+            self.stop_timers()
         self._side.transactions.pop(self.key, None)
         if self._ack_key is not None:
             self._side.acks.pop(self._ack_key, None)

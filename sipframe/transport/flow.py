@@ -38,14 +38,14 @@ def response_address(via: Via, source: SocketAddress, honour_maddr: bool = False
     The order is that of RFC 3261 18.2.2 with RFC 3581 4. ``received`` is always the source, so the source's host is
     used. ``maddr`` counts only where the settings allow it, and only a unicast literal of the source's family does.
     """
-    port = via.port or SIP_PORT
     if honour_maddr and via.maddr is not None:
         host = _unicast(via.maddr, ":" in source[0])
         if host is not None:
-            return (host, port)
-    if via.rport is not None:
-        return source
-    return (source[0], port, *source[2:])
+            return (host, via.port or SIP_PORT)
+    for name, _ in via.params:
+        if name == "rport":
+            return source
+    return (source[0], via.port or SIP_PORT, *source[2:])
 
 
 def _unicast(maddr: str, version_6: bool) -> str | None:
