@@ -120,10 +120,10 @@ class Sending(ClientUser):
         "_request",
         "_sender",
         "_trying",
-        "_user",
         "_ways",
         "over",
         "transaction",
+        "user",
     )
 
     def __init__(
@@ -132,7 +132,7 @@ class Sending(ClientUser):
         self._sender = sender
         self._request = request
         self._ways: deque[IFlow | Hop] = deque(ways)
-        self._user = user
+        self.user = user
         self._opening: Opening | None = None
         self._failure = (503, "there is nowhere to send it")
         self._heard = False
@@ -157,7 +157,7 @@ class Sending(ClientUser):
         if not self.over:
             self._end()
             self._let_go()
-            self._user.failed(self, status, reason)
+            self.user.failed(self, status, reason)
 
     def go_on(self) -> None:
         """Try the next way, and those after it as long as each one fails at once."""
@@ -173,7 +173,7 @@ class Sending(ClientUser):
     def _try_next(self) -> None:
         if not self._ways:
             self._end()
-            self._user.failed(self, *self._failure)
+            self.user.failed(self, *self._failure)
             return
         way = self._ways.popleft()
         if isinstance(way, Hop):
@@ -223,7 +223,7 @@ class Sending(ClientUser):
         self._heard = False
         self._hop = hop
         self.transaction = sender.layer.send(data, request.method, branch, flow, self)
-        self._user.sent(self)
+        self.user.sent(self)
 
     def _open_instead(self, hop: Hop) -> None:
         self._ways.appendleft(hop._replace(tcp_too=False))
@@ -252,7 +252,7 @@ class Sending(ClientUser):
         if response.status < 200:
             self._heard = True
             if not self.over:
-                self._user.response(self, response)
+                self.user.response(self, response)
             return
         if response.status == 503 and not self.over:
             self._failed(response)
@@ -262,7 +262,7 @@ class Sending(ClientUser):
                 return
         if not self.over or response.status < 300:
             self._end()
-            self._user.response(self, response)
+            self.user.response(self, response)
 
     def timed_out(self, transaction: ClientTransaction) -> None:
         """Timer B or F: silence (RFC 3261 8.1.3.1: as if 408 had come)."""

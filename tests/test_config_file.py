@@ -243,7 +243,7 @@ def test_the_proxy(tmp_path: Path) -> None:
         strangers = "authenticate"
         relay-to = ["corp.example.org", "[2001:db8::7]"]
         record-route = false
-        record-route-tls = "transport"
+        record-route-tls = "sips"
         recurse = true
         max-targets = 7
         max-forwards = 60
@@ -255,7 +255,7 @@ def test_the_proxy(tmp_path: Path) -> None:
         strangers="authenticate",
         relay_to=("corp.example.org", "[2001:db8::7]"),
         record_route=False,
-        record_route_tls="transport",
+        record_route_tls="sips",
         recurse=True,
         max_targets=7,
         max_forwards=60,

@@ -19,7 +19,7 @@ from sipframe.interfaces import IFlow
 from sipframe.message import URI, Limits, MessageError, Request, SipURI, parse_credentials, parse_message
 from sipframe.proxy.ack import AckCopy
 from sipframe.proxy.context import Forking, ResponseContext
-from sipframe.proxy.fork import Answering, Fork, Outgoing, ProxyCounters
+from sipframe.proxy.fork import Answering, Branch, Fork, Outgoing, ProxyCounters
 from sipframe.proxy.here import Here
 from sipframe.proxy.loops import Branches
 from sipframe.proxy.reaching import Found, reach
@@ -31,7 +31,7 @@ from sipframe.proxy.token import FlowTokens
 from sipframe.proxy.validation import AnswerHere, Refusal, Valid, Validation, validate
 from sipframe.roads import FlowText
 from sipframe.seams import GuardedMethod, Inquiry, Seam, field_lines, refusal_line
-from sipframe.sending import Sender
+from sipframe.sending import Sender, Sending
 from sipframe.transaction import ServerTransaction, TimerQueue
 from sipframe.verdicts import (
     Abstained,
@@ -274,8 +274,10 @@ class Proxy:
             in_front=not come.routes and self.fronts(uri),
         )
         what, why = must(standing, self._settings.strangers)
-        if what is Must.PROVE and self._is_ours(request):
+        before = self._before(request) if what is Must.PROVE else None
+        if before is not None:
             what, why = Must.NOTHING, "this server has sent it itself, and it has come back"
+            proxied.identity = before.identity
         if what is Must.NOTHING:
             steps.append((_AUTHORIZED, "Passed", why, 0.0))
             self._locate(proxied)
@@ -481,19 +483,23 @@ class Proxy:
 
     # Within.
 
-    def _is_ours(self, request: Request) -> bool:
-        """Whether it is a copy that is on its way from here just now, and has led here again (RFC 3261 16.4, a spiral).
+    def _before(self, request: Request) -> Proxied | None:
+        """What this request was before it left here, when it is a copy on its way that has led here again: a spiral.
 
         It must be the very request: whoever has got the copy knows its branch, and could send another one by it.
         """
-        sent = self._layer.sent(request.via.branch, request.method)
-        if not sent:
-            return False
+        transaction = self._layer.sent(request.via.branch, request.method)
+        sending = None if transaction is None else transaction.user
+        branch = sending.user if isinstance(sending, Sending) else None
+        if transaction is None or not isinstance(branch, Branch):
+            return None
+        sent = transaction.data
         try:
             copy = parse_message(sent, Limits(head=len(sent), lines=len(sent)))
         except MessageError:
-            return False
-        return isinstance(copy, Request) and _identifying(copy) == _identifying(request)
+            return None
+        same = isinstance(copy, Request) and _identifying(copy) == _identifying(request)
+        return branch.proxied if same else None
 
     def _consumed(self, request: Request, proved: bool) -> frozenset[int]:
         """Which Proxy-Authorization fields were for us (RFC 3261 20.28): no secret of our users goes any further."""

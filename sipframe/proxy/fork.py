@@ -389,6 +389,11 @@ class Branch(Inquiry, SendingUser):
     def __repr__(self) -> str:
         return f"<Branch {self._number} to {self._target.uri}>"
 
+    @property
+    def proxied(self) -> Proxied:
+        """The request that it is a branch of."""
+        return self._fork.proxied
+
     # What the fork does with it.
 
     def begin(self) -> None:

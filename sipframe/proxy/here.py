@@ -55,7 +55,7 @@ class Here:
             return True
         host, port = uri.host.strip("[]"), uri.port
         end = self._end
-        if host == end.host and (port or _default_port(uri)) == end.port:
+        if host.lower() == end.host.lower() and (port or _default_port(uri)) == end.port:
             return True
         return (host, port) == self._local or self.recorded(uri)
 

@@ -45,10 +45,11 @@ class ProxySettings:
     record_route: bool = True
     """Whether later requests of a dialog come by here, too (RFC 3261 16.6 step 4). Phones behind NATs need it."""
     record_route_tls: Literal["sips", "transport"] = attrs.field(
-        default="sips", validator=_one_of("sips", "transport")
+        default="transport", validator=_one_of("sips", "transport")
     )
-    """How a Record-Route says TLS: by a ``sips`` URI, as RFC 5630 5.3 and RFC 5658 6.2 have it, or by
-    ``transport=tls`` for clients that take offence at a ``sips`` route in a ``sip`` dialog."""
+    """How a Record-Route says TLS where the request is no SIPS request: by ``transport=tls``, as phones expect it, or
+    by a ``sips`` URI, as RFC 5630 5.3 and RFC 5658 6.2 have it: then the callee must put a SIPS URI into its Contact
+    (RFC 3261 12.1.1), and some phones cannot send their ACK."""
     recurse: bool = False
     """Whether the contacts of a redirection are tried here (RFC 3261 16.7 step 4) or sent back."""
     max_targets: int = attrs.field(default=50, validator=attrs.validators.ge(1))

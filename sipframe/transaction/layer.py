@@ -186,10 +186,9 @@ class TransactionLayer:
             transaction.report_unsendable()
         return transaction
 
-    def sent(self, branch: str | None, method: str) -> bytes:
-        """The request of ours with this branch that waits for its final response; empty when there is none."""
-        transaction = None if branch is None else self._client_side.transactions.get((branch, method))
-        return b"" if transaction is None else transaction.data
+    def sent(self, branch: str | None, method: str) -> ClientTransaction | None:
+        """The transaction of a request of ours, by its branch."""
+        return None if branch is None else self._client_side.transactions.get((branch, method))
 
     # From the service.
 

@@ -1,4 +1,4 @@
-"""Where we listen: ``TRANSPORT:PORT[:interface=ADDRESS]``, and the sockets that come of it.
+"""Where we listen: ``TRANSPORT:PORT[:interface=ADDRESS][:advertise=HOST[:PORT]]``, and the sockets that come of it.
 
 Rules: an address is checked when it is made, before anything listens. Without an interface it is every IPv4 address of
 the host; ``::`` is every IPv6 address and no IPv4 one. The reactor is an argument. Stopping has two steps: first no new
@@ -7,6 +7,7 @@ connection comes in while everything that is open goes on, then all is closed, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 
+from sipframe.message import MessageError, SipURI, parse_uri
 from sipframe.transport.everywhere import EverywherePort, knows_destinations
 from sipframe.transport.sink import Ground
 from sipframe.transport.sockets import BACKLOG, DirectPort
@@ -30,7 +32,9 @@ __all__ = ["ListenAddress", "Listeners", "Listening"]
 _TRANSPORTS: Final[Mapping[str, Literal["udp", "tcp", "tls"]]] = MappingProxyType(
     {"udp": "udp", "tcp": "tcp", "tls": "tls"}
 )
-_FORM: Final = "TRANSPORT:PORT[:interface=ADDRESS]"
+_FORM: Final = "TRANSPORT:PORT[:interface=ADDRESS][:advertise=HOST[:PORT]]"
+_ONLY: Final = "only interface=ADDRESS and advertise=HOST[:PORT] may stand"
+_OPTION: Final = re.compile(r":(?=interface=|advertise=)")
 
 
 def _port_number(_: object, __: object, value: int) -> None:
@@ -46,6 +50,16 @@ def _numeric(_: object, __: object, value: str) -> None:
             raise ValueError(f"the interface is a numeric IPv4 or IPv6 address, not {value!r}") from None
 
 
+def _host_port(_: object, __: object, value: str) -> None:
+    if value:
+        try:
+            uri = parse_uri(f"sip:{value}")
+        except MessageError:
+            uri = None
+        if not isinstance(uri, SipURI) or uri.user is not None or uri.params or uri.headers:
+            raise ValueError(f"advertise is HOST or HOST:PORT, not {value!r}")
+
+
 @attrs.frozen
 class ListenAddress:
     """One address to listen on. ``str()`` gives the text that :meth:`parse` reads."""
@@ -55,37 +69,52 @@ class ListenAddress:
     """0 lets the system choose."""
     interface: str = attrs.field(default="", validator=_numeric)
     """A numeric address without brackets; empty for all IPv4 addresses of the host."""
+    advertise: str = attrs.field(default="", validator=_host_port)
+    """HOST or HOST:PORT, by which others reach this socket, where that is not its own address: behind a NAT, or by the
+    name in the certificate. It stands in Via, Record-Route and Contact; empty: the address itself does."""
+
+    @property
+    def advertised(self) -> tuple[str, int | None] | None:
+        """Host, without brackets, and port of what is advertised."""
+        if not self.advertise:
+            return None
+        uri = parse_uri(f"sip:{self.advertise}")
+        assert isinstance(uri, SipURI)
+        return uri.host.strip("[]"), uri.port
 
     @classmethod
     def parse(cls, text: str) -> ListenAddress:
         """Read ``udp:5060``, ``tcp:5060:interface=192.0.2.1``, ``tls:5061:interface=[::1]`` (the brackets may be
         missing, and colons may be escaped as in Twisted's endpoints). Raises ValueError with one line."""
-        name, _, rest = text.partition(":")
-        port, _, option = rest.partition(":")
+        first, *options = _OPTION.split(text)
+        name, _, port = first.partition(":")
+        port, _, more = port.partition(":")
         transport = _TRANSPORTS.get(name.lower())
         if transport is None:
             raise ValueError(f"{text!r}: the transport is udp, tcp or tls, as in {_FORM}")
         if not (port.isascii() and port.isdigit()):
             raise ValueError(f"{text!r}: the port is 0 to 65535, as in {_FORM}")
-        interface = ""
-        if option:
-            key, equals, interface = option.partition("=")
-            if key != "interface" or not equals or not interface:
-                raise ValueError(f"{text!r}: behind the port only interface=ADDRESS may stand, as in {_FORM}")
-            interface = interface.replace("\\:", ":")
-            if interface.startswith("[") and interface.endswith("]"):
-                interface = interface[1:-1]
+        if more:
+            raise ValueError(f"{text!r}: behind the port {_ONLY}, as in {_FORM}")
+        given: dict[str, str] = {}
+        for option in options:
+            key, _, value = option.partition("=")
+            if not value or key in given:
+                raise ValueError(f"{text!r}: behind the port {_ONLY}, once and not empty, as in {_FORM}")
+            given[key] = value.replace("\\:", ":")
+        interface = given.get("interface", "")
+        if interface.startswith("[") and interface.endswith("]"):
+            interface = interface[1:-1]
         try:
-            return cls(transport, int(port), interface)
+            return cls(transport, int(port), interface, given.get("advertise", ""))
         except ValueError as error:
             raise ValueError(f"{text!r}: {error}") from None
 
     def __str__(self) -> str:
-        text = f"{self.transport}:{self.port}"
-        if not self.interface:
-            return text
         interface = f"[{self.interface}]" if ":" in self.interface else self.interface
-        return f"{text}:interface={interface}"
+        at = f":interface={interface}" if interface else ""
+        known = f":advertise={self.advertise}" if self.advertise else ""
+        return f"{self.transport}:{self.port}{at}{known}"
 
 
 class Listening(NamedTuple):
@@ -97,6 +126,8 @@ class Listening(NamedTuple):
     port: IListeningPort
     endpoint: UDPEndpoint | None = None
     """What speaks UDP through it."""
+    advertised: Address | None = None
+    """Where others reach it, when that is not ``local``."""
 
 
 class Listeners:
@@ -116,7 +147,12 @@ class Listeners:
         endpoint = UDPEndpoint(self._ground) if address.transport == "udp" else None
         port = self._stream(address) if endpoint is None else self._udp(address, endpoint)
         host = cast(Any, port.getHost())
-        made = Listening(address.transport.upper(), Address(host.host, host.port), port, endpoint)
+        advertised = None
+        if address.advertised is not None:
+            known, number = address.advertised
+            advertised = Address(known, host.port if number is None else number)
+        local = Address(host.host, host.port)
+        made = Listening(address.transport.upper(), local, port, endpoint, advertised)
         self.open.append(made)
         return made
 

@@ -20,8 +20,8 @@ from sipframe.verdicts import Address
 
 __all__ = ["OurEnds"]
 
-_MOST_ENDS = 4096
-"""Ends that are remembered, by peer; then they are looked up anew, so that a new route is noticed some time."""
+_FRESH_FOR = 1000
+"""How often what was found out is used before it is found out anew: an address or a route of this machine may change."""
 _EVERYWHERE = ("", "0.0.0.0", "::")
 
 
@@ -32,6 +32,8 @@ class OurEnds:
         self._listening = listening
         self._ends: dict[tuple[str, Address, str], OurEnd] = {}
         self._ends_of = 0
+        self._uses = 0
+        self._sources: dict[str, str | None] = {}
 
     def datagrams_to(self, host: str, port: int) -> UDPFlow | None:
         """A flow over UDP to a numeric address, or None when no socket of ours leads there."""
@@ -41,7 +43,7 @@ class OurEnds:
         chosen = sockets[0]
         source = chosen.local.host
         if len(sockets) > 1 or source in _EVERYWHERE:
-            routed = source_towards(host)
+            routed = self._towards(host)
             if routed is None:
                 return None
             chosen = _bound_to(sockets, routed)
@@ -59,29 +61,44 @@ class OurEnds:
 
     def end_of(self, flow: IFlow) -> OurEnd:
         """Where we can be reached over the transport of ``flow``, seen from its peer."""
+        known = self._known()
         key = (flow.transport, flow.local, flow.peer.host)
-        known = self._ends
-        if key in known and len(self._listening) == self._ends_of:
-            return known[key]
-        if len(known) >= _MOST_ENDS or len(self._listening) != self._ends_of:
-            known.clear()
-            self._ends_of = len(self._listening)
-        found = known[key] = self._end_of(flow)
+        found = known.get(key)
+        if found is None:
+            found = known[key] = self._end_of(flow)
         return found
+
+    def _known(self) -> dict[tuple[str, Address, str], OurEnd]:
+        self._uses += 1
+        if self._uses > _FRESH_FOR or len(self._listening) != self._ends_of:
+            self._uses = 0
+            self._ends_of = len(self._listening)
+            self._ends.clear()
+            self._sources.clear()
+        return self._ends
 
     def _end_of(self, flow: IFlow) -> OurEnd:
         host, port = flow.local
         if host in _EVERYWHERE:
-            host = source_towards(flow.peer.host) or host
+            host = self._towards(flow.peer.host) or host
         host = host.partition("%")[0]  # an IPv6 zone means nothing to others
-        if flow.transport != "UDP":
-            listening = self._of(flow.transport, flow.peer.host)
-            if listening:
-                one = _bound_to(listening, host)
-                port = one.local.port
-                if one.local.host not in _EVERYWHERE:
-                    host = one.local.host
+        listening = self._of(flow.transport, flow.peer.host)
+        if flow.transport == "UDP":
+            listening = [one for one in listening if one.local.port == port]
+        if listening:
+            one = _bound_to(listening, host)
+            if one.advertised is not None:
+                return OurEnd(flow.transport, *one.advertised)
+            port = one.local.port
+            if one.local.host not in _EVERYWHERE:
+                host = one.local.host
         return OurEnd(flow.transport, host, port)
+
+    def _towards(self, host: str) -> str | None:
+        self._known()
+        if host not in self._sources:
+            self._sources[host] = source_towards(host)
+        return self._sources[host]
 
     def versions(self, transport: str) -> frozenset[int]:
         """The IP versions that a request can leave by. UDP needs a socket of ours; a connection needs none, but where

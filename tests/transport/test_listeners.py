@@ -25,6 +25,16 @@ from tests.transport.recording import RecordingSink, ground_for
             ListenAddress("udp", 5060, "fe80::1%eth0"),
             "udp:5060:interface=[fe80::1%eth0]",
         ),
+        (
+            "udp:5060:interface=10.0.0.5:advertise=203.0.113.7",
+            ListenAddress("udp", 5060, "10.0.0.5", "203.0.113.7"),
+            "udp:5060:interface=10.0.0.5:advertise=203.0.113.7",
+        ),
+        (
+            "tls:5061:advertise=[2001:db8::7]:5071:interface=[::1]",
+            ListenAddress("tls", 5061, "::1", "[2001:db8::7]:5071"),
+            "tls:5061:interface=[::1]:advertise=[2001:db8::7]:5071",
+        ),
     ],
 )
 def test_addresses(text: str, expected: ListenAddress, written: str) -> None:
@@ -52,6 +62,10 @@ def test_addresses(text: str, expected: ListenAddress, written: str) -> None:
         ("udp:5060:address=127.0.0.1", "only interface=ADDRESS"),
         ("udp:5060:interface=localhost", "numeric IPv4 or IPv6 address, not 'localhost'"),
         ("udp:5060:interface=127.0.0.1:backlog=5", "numeric IPv4 or IPv6 address"),
+        ("udp:5060:advertise=", "once and not empty"),
+        ("udp:5060:advertise=a.example:advertise=b.example", "once and not empty"),
+        ("udp:5060:advertise=alice@a.example", "advertise is HOST or HOST:PORT"),
+        ("udp:5060:advertise=a b", "advertise is HOST or HOST:PORT"),
     ],
 )
 def test_wrong_addresses_are_said_in_one_line(text: str, message: str | None) -> None:
