@@ -72,10 +72,10 @@ def refusal_line(verdict: Rejected, highest: int = 699) -> tuple[int, str]:
 def field_lines(fields: Sequence[tuple[str, str]]) -> str:
     """Header fields as ready lines. Raises ValueError when one would begin another line, TypeError for no fields."""
     lines = [f"{name}: {value}" for name, value in fields]
-    for line in lines:
-        if "\r" in line or "\n" in line:
-            raise ValueError("CR or LF in a header field")
-    return "".join([f"{line}\r\n" for line in lines])
+    text = "".join(lines)
+    if "\r" in text or "\n" in text:
+        raise ValueError("CR or LF in a header field")
+    return "\r\n".join([*lines, ""])
 
 
 def chained(answer: object, then: Callable[[object], object]) -> object:
