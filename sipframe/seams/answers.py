@@ -43,7 +43,7 @@ def report(events: Events, method: object, error: BaseException) -> None:
     name = method if isinstance(method, str) else name_of(method)
     if isinstance(error, Unavailable):
         _log.warn("{method} is unavailable: {error}", method=name, error=error)
-    else:
+    elif not getattr(error, "logged", False):  # a plug-in that fails for everybody may have told the log once
         _log.error("{method} failed: {error!r}", method=name, error=error, log_failure=Failure(error))
     if events.wanted:
         # What an exception says may hold anything; its kind holds no credential.
