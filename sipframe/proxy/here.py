@@ -12,7 +12,7 @@ from typing import Final
 from sipframe.domains import Domains
 from sipframe.interfaces import IFlow
 from sipframe.message import SipURI
-from sipframe.proxy.token import FlowTokens
+from sipframe.proxy.token import SHORTEST, FlowTokens
 from sipframe.roads import DEFAULT_PORTS, FlowText, OurEnd
 
 __all__ = ["PATH_SCOPE", "Here"]
@@ -37,7 +37,7 @@ class Here:
     def flow_of(self, uri: SipURI) -> FlowText | None:
         """The flow that a URI of ours names; None when it is none that we signed."""
         user = uri.user
-        if user is None:
+        if user is None or len(user) < SHORTEST:
             return None
         named = self._named
         if user not in named:

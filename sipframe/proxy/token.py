@@ -20,7 +20,7 @@ from sipframe.interfaces import IFlow
 from sipframe.roads import FlowText
 from sipframe.verdicts import Address
 
-__all__ = ["FlowTokens"]
+__all__ = ["SHORTEST", "FlowTokens"]
 
 _MAC_OCTETS: Final = 10
 """80 bits, as in the example of RFC 5626 5.2."""
@@ -32,18 +32,22 @@ _V4: Final = 0
 _V6: Final = 1
 _TEXT: Final = 2
 """An address that would not come back letter by letter from its octets, such as one with a zone."""
-_SHORTEST: Final = 32
+SHORTEST: Final = 32
+"""No token of ours has fewer characters."""
 _LONGEST: Final = 400
+_MOST_REMEMBERED: Final = 4096
 
 
 class FlowTokens:
     """Makes tokens and reads them. ``key`` is at least 16 octets of entropy, kept secret."""
 
-    __slots__ = ("_mac",)
+    __slots__ = ("_mac", "_remembered")
 
     def __init__(self, key: bytes) -> None:
         if len(key) < 16:
             raise ValueError("a key for flow tokens has at least 16 octets")
+        # Each request of a dialog brings the same ones.
+        self._remembered = lru_cache(maxsize=_MOST_REMEMBERED)(self._read)
         self._mac = blake2s(key=hmac.digest(key, b"flow token", "sha256"), digest_size=_MAC_OCTETS)
 
     def issue(self, flow: IFlow | FlowText, scope: str = "") -> str:
@@ -55,8 +59,11 @@ class FlowTokens:
 
     def read(self, token: str | None, scope: str = "") -> FlowText | None:
         """The flow of a token of ours that was made for ``scope``, else None. ``token`` may be any user part."""
-        if token is None or not _SHORTEST <= len(token) <= _LONGEST:
+        if token is None or not SHORTEST <= len(token) <= _LONGEST:
             return None
+        return self._remembered(token, scope)
+
+    def _read(self, token: str, scope: str) -> FlowText | None:
         try:
             octets = a2b_base64(
                 token.translate(_TO_BASE64) + "=="
