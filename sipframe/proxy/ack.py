@@ -33,6 +33,7 @@ class AckCopy(Inquiry):
         "_out",
         "_request",
         "_way",
+        "bound",
         "come",
         "dialog_flow",
     )
@@ -54,6 +55,8 @@ class AckCopy(Inquiry):
         self.come = come
         self.dialog_flow: FlowText | None = None
         """What a Route of ours names for where it goes."""
+        self.bound = False
+        """Whether it may go nowhere else."""
         self._forwards = forwards
         self._branch = branch
         self._consumed = consumed
@@ -64,7 +67,7 @@ class AckCopy(Inquiry):
         """Send it to ``target``; ``name`` is the flow that a Route of ours names."""
         try:
             self._way = found = way(self.come, target.uri, target.path)
-            self._lead = leading = lead(found, target, name, self._out.roads.find)
+            self._lead = leading = lead(found, target, name, self._out.roads.find, bound=self.bound)
         except ValueError:  # MessageError among them
             leading = None
         if leading is None:

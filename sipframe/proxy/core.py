@@ -20,7 +20,7 @@ from sipframe.message import URI, Limits, MessageError, Request, SipURI, parse_c
 from sipframe.proxy.ack import AckCopy
 from sipframe.proxy.context import Forking, ResponseContext
 from sipframe.proxy.fork import Answering, Branch, Fork, Outgoing, ProxyCounters
-from sipframe.proxy.here import Here
+from sipframe.proxy.here import Here, Named, dialog_scope, follows, party
 from sipframe.proxy.loops import Branches
 from sipframe.proxy.reaching import Found, reach
 from sipframe.proxy.relaying import Must, Standing, must
@@ -82,14 +82,15 @@ class Come(NamedTuple):
     """A request that is to be forwarded, after RFC 3261 16.4."""
 
     come: Preprocessed
-    flows: Sequence[FlowText | None]
-    """The flows that the URIs of ours name which were taken out; None for one that we have not signed."""
+    names: Sequence[Named | None]
+    """What the URIs of ours say which were taken out; None for one that we have not signed."""
 
 
 class Proxied(Inquiry):
     """One request on its way through the steps."""
 
     __slots__ = (
+        "bound",
         "callee",
         "claims",
         "come",
@@ -100,6 +101,7 @@ class Proxied(Inquiry):
         "found",
         "gruu",
         "identity",
+        "in_front",
         "loop_part",
         "policies_left",
         "proxy",
@@ -134,6 +136,10 @@ class Proxied(Inquiry):
         self.claims: str | None = None
         """The AOR of ours that From claims; empty for a domain without a user."""
         self.dialog_flow: FlowText | None = None
+        self.bound = False
+        """Whether it may go nowhere else than ``dialog_flow`` leads to."""
+        self.in_front = False
+        """Whether it goes to a domain that we stand in front of."""
         self.identity: Identity | None = None
         self.policies_left: Iterator[GuardedMethod] = iter(())
         self.routing = Routing(())
@@ -232,17 +238,17 @@ class Proxy:
 
         Raises MessageError when a Route that matters is malformed.
         """
-        here = Here(self._domains, self._tokens, request.call_id, self._roads.end_of(flow), flow)
+        here = Here(self._domains, self._tokens, request, self._roads.end_of(flow), flow)
         come = preprocess(request, here)
         uri = come.uri
         if not come.routes and isinstance(uri, SipURI) and not uri.user and here.here(uri):
             return None
-        return Come(come, here.flows(come.taken) if come.taken else [])
+        return Come(come, here.names(come.taken) if come.taken else [])
 
     def proxy(self, transaction: ServerTransaction, taken: Come) -> None:
         """Forward one request. Raises MessageError when it is malformed; then nothing has happened."""
         request, flow = transaction.request, transaction.flow
-        come, flows = taken
+        come, names = taken
         work = transaction.work
         steps: list[RawStep] = [] if work is None else work.steps
         loop_part = self._branches.loop_part(request)
@@ -263,15 +269,20 @@ class Proxy:
             proxied.claims = self._domains.aor_of(from_) or ""
         # Who looks for a call looks for a user of ours: whom it goes to, or who has sent it.
         proxied.aor = proxied.callee or proxied.claims or ""
-        by_flow = _follow(proxied, flows) if flows else False
-        if proxied.dialog_flow is not None and _contact(uri):
-            proxied.callee = ""
+        followed = follows(request, flow, names)
+        if followed is not None:
+            proxied.follows = True
+            proxied.dialog_flow = followed.flow
+            proxied.bound = followed.bound
+            if _contact(uri):
+                proxied.callee = ""
+        proxied.in_front = not come.routes and self.fronts(uri)
         standing = Standing(
             follows=proxied.follows,
-            by_flow=by_flow,
+            by_flow=followed is not None and followed.by_flow,
             claims=proxied.claims is not None,
             inbound=domain is not None and not come.routes,
-            in_front=not come.routes and self.fronts(uri),
+            in_front=proxied.in_front,
         )
         what, why = must(standing, self._settings.strangers)
         before = self._before(request) if what is Must.PROVE else None
@@ -300,16 +311,18 @@ class Proxy:
         if taken is None or looped or forwards == 0:
             self.counters.acks_dropped += 1
             return
-        come, flows = taken
+        come, names = taken
         left = self._settings.max_forwards if forwards is None else forwards - 1
         branch = self._branches.stateless(request, loop_part)
         # RFC 3261 13.2.2.4: it has the credentials of its INVITE.
         consumed = self._consumed(request, False)
         copy = AckCopy(self._outgoing, request, flow, come, left, branch, consumed)
         aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) else None
-        if any(name is not None for name in flows):
-            copy.dialog_flow = name = flows[-1]
-            if aor is None or come.routes or (name is not None and _contact(come.uri)):
+        followed = follows(request, flow, names)
+        if followed is not None:
+            copy.dialog_flow = name = followed.flow
+            copy.bound = followed.bound
+            if aor is None or come.routes or _contact(come.uri):
                 copy.send_to(Target(come.uri_text), name)
                 return
         if aor is None or come.routes:
@@ -474,7 +487,9 @@ class Proxy:
             proxied.valid,
             proxied.loop_part,
             record=routing.record_route and method in _RECORDED,
+            scopes=self._scopes(proxied),
             dialog_flow=proxied.dialog_flow,
+            bound=proxied.bound and not proxied.in_front,
             insecure=proxied.found is not None and proxied.found.insecure,
             consumed=self._consumed(proxied.request, proxied.identity is not None),
         )
@@ -482,6 +497,18 @@ class Proxy:
         fork.begin(routing.targets)
 
     # Within.
+
+    def _scopes(self, proxied: Proxied) -> tuple[str, str]:
+        """What tokens for either side of the dialog are good for: of whoever has proved something, of users of ours,
+        and of whom we stand in front of, later requests may go anywhere."""
+        request = proxied.request
+        trusted = proxied.identity is not None or (proxied.follows and not proxied.bound)
+        to = party(self._domains, request.to.uri)
+        here = proxied.found is not None and bool(proxied.found.targets) and to == proxied.callee
+        return (
+            dialog_scope(request.call_id, party(self._domains, request.from_.uri), trusted),
+            dialog_scope(request.call_id, to, here or proxied.in_front),
+        )
 
     def _before(self, request: Request) -> Proxied | None:
         """What this request was before it left here, when it is a copy on its way that has led here again: a spiral.
@@ -562,18 +589,6 @@ def _identifying(
         every("route"),
         request.body,
     )
-
-
-def _follow(proxied: Proxied, names: Sequence[FlowText | None]) -> bool:
-    """See which of our Routes the request follows; whether it came by the flow that the first one names."""
-    if not any(name is not None for name in names):
-        return False
-    proxied.follows = True
-    proxied.dialog_flow = names[-1]
-    first, flow = names[0], proxied.flow
-    if first is None or first[:3] != (flow.transport, flow.local, flow.peer):
-        return False
-    return flow.transport == "UDP" or first.serial == int(flow.serial)
 
 
 def _contact(uri: URI) -> bool:

@@ -156,13 +156,15 @@ class _Nobody(ClientUser):
 
 
 class Fork:
-    """The branches of one request. ``dialog_flow`` is the flow that a Route of ours names for where it goes."""
+    """The branches of one request. ``dialog_flow`` is the flow that a Route of ours names for where it goes, ``bound``
+    that it goes nowhere else; ``scopes`` are what tokens for the client's side and for the other one are good for."""
 
     __slots__ = (
         "_busy",
         "_happened",
         "_over",
         "_stays",
+        "bound",
         "branches",
         "come",
         "consumed",
@@ -175,6 +177,7 @@ class Fork:
         "reasons",
         "record",
         "request",
+        "scopes",
         "sips",
         "transaction",
         "valid",
@@ -190,7 +193,9 @@ class Fork:
         loop_part: str,
         *,
         record: bool,
+        scopes: tuple[str, str],
         dialog_flow: FlowText | None,
+        bound: bool,
         insecure: bool,
         consumed: frozenset[int],
     ) -> None:
@@ -203,7 +208,9 @@ class Fork:
         self.valid = valid
         self.loop_part = f".{loop_part}"
         self.record = record
+        self.scopes = scopes
         self.dialog_flow = dialog_flow
+        self.bound = bound
         self.insecure = insecure
         self.consumed = consumed
         self.sips = come.uri.scheme == "sips"
@@ -401,7 +408,9 @@ class Branch(Inquiry, SendingUser):
         fork = self._fork
         try:
             self._way = found = way(fork.come, self._target.uri, self._target.path)
-            self._lead = leading = lead(found, self._target, fork.dialog_flow, fork.out.roads.find)
+            self._lead = leading = lead(
+                found, self._target, fork.dialog_flow, fork.out.roads.find, bound=fork.bound
+            )
         except ValueError as error:  # MessageError among them
             self._failed(503, str(error))
             return
@@ -472,11 +481,12 @@ class Branch(Inquiry, SendingUser):
         values: Sequence[str] = ()
         if fork.record:
             out = fork.out
+            ours_scope, theirs_scope = fork.scopes
             values = record_routes(
                 out.roads.end_of(came),
                 ours,
-                out.tokens.issue(came, request.call_id),
-                out.tokens.issue(flow, request.call_id),
+                out.tokens.issue(came, ours_scope),
+                out.tokens.issue(flow, theirs_scope),
                 sips=fork.sips,
                 transport_tls=out.tls_by_transport,
             )

@@ -161,11 +161,17 @@ class Lead(NamedTuple):
 
 
 def lead(
-    way: Way, target: Target, dialog_flow: FlowText | None, find: Callable[[FlowText], IFlow | None]
+    way: Way,
+    target: Target,
+    dialog_flow: FlowText | None,
+    find: Callable[[FlowText], IFlow | None],
+    *,
+    bound: bool = False,
 ) -> Lead | None:
     """What leads to ``target`` by ``way``; None when that was a flow which is gone.
 
-    ``dialog_flow`` is the flow that a Route of ours names. Raises ValueError when the flow of ``target`` has no name.
+    ``dialog_flow`` is the flow that a Route of ours names; ``bound`` that its far end is the only host that may be
+    reached. Raises ValueError when the flow of ``target`` has no name.
     """
     uri = way.next_hop
     secure = target.secure or uri.scheme == "sips" or way.uri_text[:5].lower() == "sips:"
@@ -174,11 +180,16 @@ def lead(
         road = road_to(uri, name)
     elif target.flow is not None:
         name = parse_flow_text(target.flow)
-    if name is not None and road is not Road.URI:
+    away = (
+        bound
+        and name is not None
+        and (uri.param("maddr") is not None or uri.host.strip("[]") != name.peer.host)
+    )
+    if name is not None and (away or road is not Road.URI):
         flow = find(name)
         if flow is not None and (flow.secure or not secure):
             return Lead(flow, uri, secure)
-        if road is Road.FLOW:
+        if away or road is Road.FLOW:
             return None
     return Lead(None, uri._replace(scheme="sips") if secure else uri, secure)
 

@@ -2,8 +2,9 @@
 
 Rules, in this order; whoever has to prove who they are and does not is refused:
 
-- What follows a Route that we signed for its dialog passes, when it comes by the flow that the Route names, or claims
-  no domain of ours.
+- What follows a Route that we signed for its dialog passes, when it comes by the flow that the Route names and from
+  whom it was signed for, or claims no domain of ours. It gets to where that Route leads, and no further, unless that
+  side has proved something, or is one of ours (:mod:`sipframe.proxy.here`).
 - A From in a domain of ours must be proved: who sent the request owns that AOR.
 - What goes to a domain of ours, and by no Route of others, passes; or must be proved, or is refused, as it is set.
 - What goes to a domain that we stand in front of passes.
@@ -32,7 +33,7 @@ class Standing(NamedTuple):
     follows: bool
     """It follows a Route that we made, and signed for its Call-ID."""
     by_flow: bool
-    """It came by the flow that the first such Route names."""
+    """It came by the flow that the first such Route names, from whom that was signed for."""
     claims: bool
     """Its From is in a domain of ours."""
     inbound: bool

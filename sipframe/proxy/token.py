@@ -61,7 +61,7 @@ class FlowTokens:
         """The flow of a token of ours that was made for ``scope``, else None. ``token`` may be any user part."""
         if token is None or not SHORTEST <= len(token) <= _LONGEST:
             return None
-        return self._remembered(token, scope)
+        return (self._remembered if len(scope) <= _LONGEST else self._read)(token, scope)
 
     def _read(self, token: str, scope: str) -> FlowText | None:
         try:
