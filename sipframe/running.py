@@ -74,7 +74,7 @@ class Arrivals:
     ``flow_lost`` for who else cares.
     """
 
-    __slots__ = ("_flow_lost", "_layer", "_uas")
+    __slots__ = ("_flow_lost", "_layer", "_uas", "connections")
 
     def __init__(
         self,
@@ -85,8 +85,12 @@ class Arrivals:
         self._layer = layer
         self._uas = uas
         self._flow_lost = flow_lost
+        self.connections: Connections | None = None
+        """Who is told of requests from peers with certificates."""
 
     def request(self, request: Request, flow: IFlow) -> None:
+        if flow.secure and flow.peer_certificate is not None and self.connections is not None:
+            self.connections.alias(request, flow)
         try:
             self._layer.request(request, flow)
         except MessageError as error:
@@ -172,10 +176,11 @@ class Running:
         self.layer = TransactionLayer(
             reactor, settings.transactions, self.uas, self.uas.trying, self.uas.cancel_ok
         )
+        arrivals = Arrivals(self.layer, self.uas, self.registrar.flow_bindings.flow_lost)
         # UDP flows, connections and their limits stand on this.
         self.ground = Ground(
             clock=reactor,
-            sink=Arrivals(self.layer, self.uas, self.registrar.flow_bindings.flow_lost),
+            sink=arrivals,
             limits=settings.limits,
             counters=means.counters,
             traffic=means.traffic,
@@ -185,7 +190,7 @@ class Running:
         self.identity = self._identity()
         self.listeners = Listeners(reactor, self.ground, self.identity)
         ends = OurEnds(self.listeners.open)
-        self.connections = Connections(reactor, self.ground, ends, tls_client)
+        arrivals.connections = self.connections = Connections(reactor, self.ground, ends, tls_client)
         self.resolver = SIPResolver(
             reactor, settings.resolving, client=means.dns, versions=ends.versions, entropy=entropy
         )

@@ -1,7 +1,8 @@
 """Connections of ours, and every other flow that a request can leave by (RFC 3261 18.1.1, RFC 5922 7.3).
 
 Rules: a connection is known by its transport, the peer's address and, over TLS, the name that the peer has proved; only
-a request that asks for all three uses it again. Nobody who connects to us is taken for a peer by its address. Of
+a request that asks for all three uses it again. Nobody who connects to us is taken for a peer by its address: only who
+asks for it in its Via (``alias``) over TLS, and has proved the name by a certificate of its own (RFC 5923). Of
 several requests that need the same connection one connects and the others wait. Everything is bounded: how long, how
 many, how many wait. A connection that fails, fails the requests that wait for it and nothing else.
 """
@@ -20,7 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipframe.interfaces import IFlow
-from sipframe.roads import FlowText, Hop, OurEnd, host_port, parse_flow_text
+from sipframe.message import MessageError, Request
+from sipframe.roads import DEFAULT_PORTS, FlowText, Hop, OurEnd, host_port, parse_flow_text
 from sipframe.transport.flow import StreamFlow
 from sipframe.transport.our_ends import OurEnds
 from sipframe.transport.sink import Ground
@@ -56,6 +58,8 @@ class Connections:
         self.tls = tls
         """What the next TLS connections of ours need; it may be replaced."""
         self._flows: dict[Key, StreamFlow] = {}
+        self._aliases: dict[tuple[str, int], IFlow] = {}
+        """RFC 5923 5: connections of others, by the address that they can be reached at, over TLS."""
         self._connecting: dict[Key, _Connecting] = {}
         self._waiting = 0
         self._closed = False
@@ -78,7 +82,7 @@ class Connections:
                 opened(datagrams)
             return None
         key: Key = (hop.transport, hop.host, hop.port, hop.identity if hop.transport == "TLS" else "")
-        flow = self._flows.get(key)
+        flow = self._flows.get(key) or self._aliased(hop)
         if flow is not None and flow.alive:
             opened(flow)
             return None
@@ -132,6 +136,38 @@ class Connections:
         # Serials of another process may come again; the same serial between the same two addresses does not.
         same = (flow.transport, flow.local, flow.peer) == name[:3]
         return flow if same else None
+
+    def alias(self, request: Request, flow: IFlow) -> None:
+        """Take note of a request that has come over TLS from a peer with a certificate: it may have asked for requests
+        of ours by the same connection (RFC 5923 8.2)."""
+        try:
+            via = request.via
+        except MessageError:
+            return
+        if via.transport != "TLS" or not any(name == "alias" for name, _ in via.params):
+            return
+        place = (flow.peer.host, via.port or DEFAULT_PORTS["TLS"])
+        aliases = self._aliases
+        if len(aliases) >= self.ground.limits.outgoing and place not in aliases:
+            for known in [one for one, other in aliases.items() if not other.alive]:
+                del aliases[known]
+            if len(aliases) >= self.ground.limits.outgoing:
+                return
+        aliases[place] = flow
+
+    def _aliased(self, hop: Hop) -> IFlow | None:
+        """The connection of a peer that asked for requests by it, if the peer has proved the name that is wanted."""
+        if hop.transport != "TLS" or not self._aliases:
+            return None
+        flow = self._aliases.get((hop.host, hop.port))
+        if flow is None:
+            return None
+        if not flow.alive:
+            del self._aliases[hop.host, hop.port]
+            return None
+        certificate = flow.peer_certificate
+        proved = certificate is not None and bool(hop.identity) and is_for(certificate, hop.identity)
+        return flow if proved else None
 
     # For the service.
 
