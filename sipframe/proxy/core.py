@@ -20,6 +20,7 @@ from sipframe.message import URI, Limits, MessageError, Request, SipURI, parse_c
 from sipframe.proxy.ack import AckCopy
 from sipframe.proxy.context import Forking, ResponseContext
 from sipframe.proxy.fork import Answering, Branch, Fork, Outgoing, ProxyCounters
+from sipframe.proxy.forwarding import credentials_lines
 from sipframe.proxy.here import Here, Named, dialog_scope, follows, party
 from sipframe.proxy.loops import Branches
 from sipframe.proxy.reaching import Found, reach
@@ -231,7 +232,7 @@ class Proxy:
 
     def fronts(self, uri: object) -> bool:
         """Whether we stand in front of the registrar that a Request-URI names."""
-        return isinstance(uri, SipURI) and uri.host.lower() in self._in_front
+        return isinstance(uri, SipURI) and uri.host.lower() in self._in_front and uri.param("maddr") is None
 
     def takes(self, request: Request, flow: IFlow) -> Come | None:
         """What has come, when it is to be forwarded; None when it is for this server itself.
@@ -315,7 +316,7 @@ class Proxy:
         left = self._settings.max_forwards if forwards is None else forwards - 1
         branch = self._branches.stateless(request, loop_part)
         # RFC 3261 13.2.2.4: it has the credentials of its INVITE.
-        consumed = self._consumed(request, False)
+        consumed = self._consumed(request, bool(party(self._domains, request.from_.uri)))
         copy = AckCopy(self._outgoing, request, flow, come, left, branch, consumed)
         aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) else None
         followed = follows(request, flow, names)
@@ -491,7 +492,9 @@ class Proxy:
             dialog_flow=proxied.dialog_flow,
             bound=proxied.bound and not proxied.in_front,
             insecure=proxied.found is not None and proxied.found.insecure,
-            consumed=self._consumed(proxied.request, proxied.identity is not None),
+            consumed=self._consumed(
+                proxied.request, proxied.identity is not None or proxied.claims is not None, proxied.in_front
+            ),
         )
         self.counters.proxied += 1
         fork.begin(routing.targets)
@@ -528,19 +531,27 @@ class Proxy:
         same = isinstance(copy, Request) and _identifying(copy) == _identifying(request)
         return branch.proxied if same else None
 
-    def _consumed(self, request: Request, proved: bool) -> frozenset[int]:
-        """Which Proxy-Authorization fields were for us (RFC 3261 20.28): no secret of our users goes any further."""
-        if "proxy-authorization" not in request.fields:
+    def _consumed(self, request: Request, ours: bool, in_front: bool = False) -> frozenset[int]:
+        """Which header lines have credentials for us (RFC 3261 20.28): no secret of our users goes any further.
+
+        ``ours``: somebody of ours has sent it; then what names no realm, such as a bearer token, is for us as well. In
+        Authorization they are for us when a callee has asked for them in our name, unless we stand in front of it.
+        """
+        if "proxy-authorization" not in request.fields and "authorization" not in request.fields:
             return frozenset()
-        ours: set[int] = set()
-        for place, value in enumerate(request.all("proxy-authorization")):
+        consumed: set[int] = set()
+        for place, name, value in credentials_lines(request):
+            proxy = name == "proxy-authorization"
             try:
                 realms = [one.params.get("realm") for one in parse_credentials([value])]
             except MessageError:
-                continue
-            if any(realm in self._realms or (realm is None and proved) for realm in realms):
-                ours.add(place)
-        return frozenset(ours)
+                realms = [None]
+            if any(
+                (realm in self._realms and (proxy or not in_front)) or (realm is None and proxy and ours)
+                for realm in realms
+            ):
+                consumed.add(place)
+        return frozenset(consumed)
 
     def _reach(self, bindings: Sequence[Binding], secure: bool, *, gruu: bool = False) -> Found:
         return reach(bindings, self._wall_clock(), secure, self._roads.find, gruu=gruu)

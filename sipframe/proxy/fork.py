@@ -49,6 +49,9 @@ _FORWARDED: Final = "RFC 3261 16.6"
 _RESPONSES: Final = "RFC 3261 16.7"
 _ANOTHER_FLOW: Final = (408, 430)
 """What another flow of the same device may mend (RFC 5626 7)."""
+_MOST_STEPS: Final = 500
+"""How many steps the record of one request may have before provisional answers leave none: a callee may send as many as
+it likes."""
 _TO: Final = "to {} {}".format
 _ELSEWHERE: Final = ('SIP;cause=200;text="Call completed elsewhere"',)
 """Why a phone need not show a call that it missed (RFC 3326 2)."""
@@ -512,12 +515,12 @@ class Branch(Inquiry, SendingUser):
         fork = self._fork
         if response.status in _ANOTHER_FLOW and self._try_next_flow(response.status, response.reason):
             return
-        if response.status > 100:
+        if response.status >= 200 or (response.status > 100 and len(fork.proxied.steps) < _MOST_STEPS):
             seconds = fork.out.seconds() - self._began
             fork.note(
                 _RESPONSES, str(response.status), (_came_text, response.reason, self._target.uri), seconds
             )
-            fork.ended_by(response.status)
+        fork.ended_by(response.status)
         fork.tell(fork.context.response, self._number, response)
 
     def failed(self, sending: Sending, status: int, reason: str) -> None:

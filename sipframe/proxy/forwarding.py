@@ -15,11 +15,10 @@ from sipframe.message import Request, Response, stamped
 from sipframe.message.names import canonical_name, usual_spelling
 from sipframe.proxy.routing import Way
 
-__all__ = ["Copy", "forwarded_request", "forwarded_response"]
+__all__ = ["Copy", "credentials_lines", "forwarded_request", "forwarded_response"]
 
-_INITIALS: Final = frozenset("MmRrPp")
-"""What the names of the fields that a request may lose begin with: Max-Forwards, Max-Breadth, Route,
-Proxy-Authorization."""
+_INITIALS: Final = frozenset("MmRr")
+"""What the names of the fields that are written anew begin with: Max-Forwards, Max-Breadth, Route."""
 _CONTACT_INITIALS: Final = frozenset("MmCc")
 
 
@@ -37,7 +36,7 @@ class Copy(NamedTuple):
     stream: bool = False
     """Whether it goes out over a stream: then Content-Length must be there (RFC 3261 16.6 step 9)."""
     consumed: frozenset[int] = frozenset()
-    """Which of the Proxy-Authorization fields were for us, by their places: they go no further (RFC 3261 20.28)."""
+    """The places of the header lines with credentials that were for us: they go no further (RFC 3261 20.28)."""
     path: str = ""
     """A Path value to be put on top (RFC 3327 5.2)."""
 
@@ -53,13 +52,15 @@ def forwarded_request(request: Request, source: tuple[str, int], copy: Copy) -> 
     if copy.path:
         lines.append(f"Path: {copy.path}")
     new_routes = way.changed
-    credentials = 0
     if new_routes and "route" not in fields:
         lines.extend([f"Route: {value}" for value in way.routes])  # 16.6 step 6
     via = request.via
     stamp = stamped(via, source[0], source[1])
     stamping = stamp != via.text
-    for line in request.lines:
+    kept = request.lines
+    if copy.consumed:
+        kept = [line for place, line in enumerate(kept) if place not in copy.consumed]
+    for line in kept:
         initial = line[0]
         if initial in _INITIALS:
             name = _name(line)
@@ -70,10 +71,6 @@ def forwarded_request(request: Request, source: tuple[str, int], copy: Copy) -> 
                     new_routes = False
                     lines.extend([f"Route: {value}" for value in way.routes])
                 continue
-            elif name == "proxy-authorization" and copy.consumed:
-                credentials += 1
-                if credentials - 1 in copy.consumed:
-                    continue
             elif name == "max-breadth":
                 line = f"Max-Breadth: {copy.breadth}"  # RFC 5393 5.3.3
         elif stamping and (initial == "V" or initial == "v") and _name(line) == "via":
@@ -126,6 +123,17 @@ def forwarded_response(
     if stream and "content-length" not in response.fields:
         lines.append(f"Content-Length: {len(response.body)}")  # RFC 3261 18.3
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + response.body
+
+
+def credentials_lines(request: Request) -> list[tuple[int, str, str]]:
+    """The header lines of ``request`` that have credentials: place, canonical name and value."""
+    found: list[tuple[int, str, str]] = []
+    for wanted in ("authorization", "proxy-authorization"):
+        if wanted in request.fields:
+            places = [place for place, line in enumerate(request.lines) if _name(line) == wanted]
+            values = request.all(wanted)
+            found.extend([(place, wanted, value) for place, value in zip(places, values, strict=True)])
+    return found
 
 
 def _name(line: str) -> str:

@@ -201,3 +201,20 @@ def test_a_call_that_was_sent_elsewhere_by_its_to(server: Server) -> None:
     assert theirs.local == CAROL
     assert theirs.bye().status == 200
     assert decision(server, "BYE").status == 200
+
+
+def test_a_callee_that_rings_and_rings_leaves_no_more_than_a_record_is_worth(server: Server) -> None:
+    alice, bob = registered(server, "alice", "bob")
+    call = alice.call(BOB)
+    incoming = bob.next_request("INVITE", within=0)
+    incoming.ring()
+    again = next(
+        one.data for one in server.network.wire if one.source.host == bob.host and b" 180 " in one.data
+    )
+    for _ in range(2000):
+        bob.send(again)
+    incoming.reject(486)
+    assert call.wait(0).status == 486
+    told = decision(server)
+    assert 400 < len(told.steps) < 600
+    assert told.steps[-1].verdict == "486"

@@ -190,6 +190,8 @@ def test_relay_to() -> None:
         assert status(eve(server), uri="sip:x@inner.example.org") == 200
         assert status(eve(server), uri="sip:x@other.example.org") == 407
         assert status(eve(server), uri="sip:x@inner.example.org", from_=ALICE) == 407
+        # RFC 3263 4: maddr is where it would go.
+        assert status(eve(server), uri="sip:x@inner.example.org;maddr=203.0.113.9") == 407
 
 
 def test_a_server_that_is_no_proxy() -> None:
@@ -217,6 +219,52 @@ def test_credentials_for_us_go_no_further(server: Server) -> None:
         if method == "INVITE":
             assert len(found) == kept
     assert theirs.ended
+
+
+SECRETS: Final = (
+    "Proxy-Authorization: Bearer sesame",
+    "proxy-AUTHORIZATION : bearer sesame",
+    "Proxy-Authorization: Bearer\r\n  sesame",
+    "Proxy-Authorization: Digest sesame",
+    'Authorization: Digest username="alice", realm="example.com", nonce="1", uri="sip:b", response="sesame"',
+    'Authorization: Digest username="alice",\r\n realm="example.com", nonce="1", response="sesame"',
+)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_secret_of_a_user_goes_to_the_callee(server: Server, secret: str) -> None:
+    # A request within a dialog, and an ACK, needs no proof here; phones send theirs all the same. And a callee may ask
+    # for one in our name, by a 401 of its own.
+    alice, bob = registered(server, "alice", "bob")
+    call = alice.call(BOB, fields=[secret] if secret.startswith("Auth") else ())
+    _ = answered(call, bob)
+    bob.answering["INFO"] = lambda one: one.answer(200)
+    assert call.request("INFO", fields=["Proxy-Authorization:", secret, "X-Last: 1"]).status == 200
+    dialog = call.dialog
+    lines = [
+        f"ACK {dialog.target} SIP/2.0",
+        f"Via: SIP/2.0/UDP {alice.flow.sent_by};branch=z9hG4bKonemore",
+        *[f"Route: {route}" for route in dialog.routes],
+        "Max-Forwards: 70",
+        f"From: <{ALICE}>;tag={dialog.local_tag}",
+        f"To: <{BOB}>;tag={dialog.remote_tag}",
+        f"Call-ID: {dialog.call_id}",
+        "CSeq: 1 ACK",
+        secret,
+        "Content-Length: 0",
+    ]
+    alice.send(("\r\n".join(lines) + "\r\n\r\n").encode())
+    assert len(sent_to(bob, "ACK")) == 2
+    assert sent_to(bob, "INFO")[0].all("x-last") == ["1"]
+    for request in bob.received:
+        assert isinstance(request, Response) or b"sesame" not in request.to_bytes()
+
+
+def test_a_strangers_token_for_somebody_else_goes_on(server: Server) -> None:
+    _, bob = registered(server, "alice", "bob")
+    bob.answering["MESSAGE"] = lambda one: one.answer(200)
+    assert status(eve(server), fields=["Proxy-Authorization: Bearer theirs"]) == 200
+    assert sent_to(bob, "MESSAGE")[0].all("proxy-authorization") == ["Bearer theirs"]
 
 
 def test_what_is_not_understood_goes_on(server: Server) -> None:
