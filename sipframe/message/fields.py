@@ -11,7 +11,15 @@ from email.utils import format_datetime
 from typing import NamedTuple
 
 from sipframe.message.errors import MessageError
-from sipframe.message.grammar import QUOTED, TOKEN, Params, parse_params, split_list, unquote
+from sipframe.message.grammar import (
+    QUOTED,
+    TOKEN,
+    TOKEN_CHARACTERS,
+    Params,
+    parse_params,
+    split_list,
+    unquote,
+)
 
 __all__ = [
     "CSeq",
@@ -30,11 +38,11 @@ _DATE = re.compile(
 )
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _RETRY_AFTER = re.compile(
-    r"([0-9]{1,10})[ \t]*+(\((?:[^()\\]++|\\.|\((?:[^()\\]++|\\.)*+\))*+\))?+[ \t]*+((?:;.*)?+)",
+    r"([0-9]{1,10})[ \t]*+(?>(\((?>(?:[^()\\]++|\\.|\((?>(?:[^()\\]++|\\.)*)\))*)\))?)[ \t]*+((?>(?:;.*)?))",
     re.ASCII | re.DOTALL,
 )
 _CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]++({TOKEN}++)", re.ASCII)
-_WARNING = re.compile(rf"([0-9]{{3}}) ((?:{TOKEN}|[\[\]:])++) ({QUOTED})", re.ASCII)
+_WARNING = re.compile(rf"([0-9]{{3}}) ([{TOKEN_CHARACTERS}\[\]:]++) ({QUOTED})", re.ASCII)
 
 
 _new = tuple.__new__  # what a NamedTuple does, without the detour

@@ -1,7 +1,7 @@
 """The small grammar that header fields share (RFC 3261 25.1): tokens, quoted strings, lists and parameters.
 
 Rules: every function takes text whose folding is undone already, and looks at each character a bounded number of
-times (all repetition is possessive). Leniency is listed here and nowhere else:
+times (all repetition is possessive or atomic). Leniency is listed here and nowhere else:
 
 - a parameter's value may hold ``= / @ & ? $`` besides token and host characters (branches and tags of real phones);
 - a display name that is not quoted may hold characters beyond ASCII;
@@ -21,15 +21,17 @@ __all__ = ["Params", "param", "parse_params", "quote", "split_list", "tokens", "
 Params = tuple[tuple[str, str | None], ...]
 """Parameters in order: the name in lower case, the value as it stands (quotes included), None without ``=``."""
 
-TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]"
-QUOTED: Final = r'"(?:[^"\\\r\n]++|\\[^\r\n])*+"'
-_PARAM = re.compile(
-    rf"[ \t]*+;[ \t]*+({TOKEN}++)(?:[ \t]*+=[ \t]*+({QUOTED}|(?:{TOKEN}|[\[\]:=/@&?$])++))?+[ \t]*+"
-)
-_SIMPLE_PARAMS = re.compile(rf";({TOKEN}++)(?:=((?:{TOKEN}|[\[\]:=/@&?$])++))?+|(.+)", re.DOTALL)
+# What is possessive is one character class. Groups are atomic instead: a possessive group that has begun to match and
+# fails is matched wrongly before CPython 3.11.5 (gh-106052).
+TOKEN_CHARACTERS: Final = r"A-Za-z0-9\-.!%*_+`'~"
+TOKEN: Final = f"[{TOKEN_CHARACTERS}]"
+QUOTED: Final = r'"(?>(?:[^"\\\r\n]++|\\[^\r\n])*)"'
+_VALUE: Final = rf"[{TOKEN_CHARACTERS}\[\]:=/@&?$]"
+_PARAM = re.compile(rf"[ \t]*+;[ \t]*+({TOKEN}++)(?>(?:[ \t]*+=[ \t]*+({QUOTED}|{_VALUE}++))?)[ \t]*+")
+_SIMPLE_PARAMS = re.compile(rf";({TOKEN}++)(?>(?:=({_VALUE}++))?)|(.+)", re.DOTALL)
 _TAG_ALONE = re.compile(rf";tag=({TOKEN}++)")
 _TOKEN = re.compile(rf"{TOKEN}++")
-_LIST_ITEM = re.compile(rf"(?:[^\",<]++|{QUOTED}|<[^<>]*+>)*+")
+_LIST_ITEM = re.compile(rf"(?>(?:[^\",<]++|{QUOTED}|<[^<>]*+>)*)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 

@@ -12,20 +12,30 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sipframe.message.errors import MessageError
-from sipframe.message.grammar import QUOTED, TOKEN, Params, param, params_text, parse_params, quote, unquote
+from sipframe.message.grammar import (
+    QUOTED,
+    TOKEN,
+    TOKEN_CHARACTERS,
+    Params,
+    param,
+    params_text,
+    parse_params,
+    quote,
+    unquote,
+)
 from sipframe.message.uri import URI, parse_uri
 
 __all__ = ["NameAddr", "parse_name_addr", "parse_name_addrs"]
 
 _NAME_ADDR = re.compile(
     rf"""[ \t]*+
-    (?: ({QUOTED}|(?:{TOKEN}|[\x80-\U0010ffff \t])*+) [ \t]*+ <([^<>"\r\n]*+)>
+    (?: ({QUOTED}|[{TOKEN_CHARACTERS}\x80-\U0010ffff \t]*+) [ \t]*+ <([^<>"\r\n]*+)>
       | ([A-Za-z][A-Za-z0-9+.\-]*+:[^\s<>",;?]++) )
-    [ \t]*+ ((?:;(?:[^",<>]++|{QUOTED})*+)?+)
+    [ \t]*+ ((?:;(?>(?:[^",<>]++|{QUOTED})*))?)
     """,
     re.VERBOSE,
 )
-_USUAL = re.compile(rf"<([^<>\"\r\n]++)>(?:;tag=({TOKEN}++))?+")
+_USUAL = re.compile(rf"<([^<>\"\r\n]++)>(?:;tag=({TOKEN}++))?")
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
 _MALFORMED_EXPIRES = 3600
 _REMEMBERED_LENGTH: Final = 128

@@ -18,15 +18,25 @@ from sipframe.message.grammar import Params
 __all__ = ["URI", "OtherURI", "SipURI", "aor_of", "equivalent", "parse_uri"]
 
 _ESCAPED = r"%[0-9A-Fa-f]{2}"
+
+
+def _some(characters: str) -> str:
+    """An expression for any number of ``characters`` and escapes, in one way only."""
+    return rf"[{characters}]*+(?:{_ESCAPED}[{characters}]*+)*"
+
+
+_USER = _some(r"A-Za-z0-9\-_.!~*'()&=+$,;?/")
+_PASSWORD = _some(r"A-Za-z0-9\-_.!~*'()&=+$,")
+_HEADERS = _some(r"A-Za-z0-9\-_.!~*'()\[\]/?:+$=&")
+_PARAM_CHARACTERS = r"A-Za-z0-9\-_.!~*'()\[\]/:&+$"
+_PARAM = rf"(?=[{_PARAM_CHARACTERS}%]){_some(_PARAM_CHARACTERS)}"
 _SIP = re.compile(
     rf"""([Ss][Ii][Pp][Ss]?):
-    (?: ((?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|{_ESCAPED})++)
-        (?: :((?:[A-Za-z0-9\-_.!~*'()&=+$,]++|{_ESCAPED})*+) )?+ @ )?+
-    ( [A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9.])?+ | \[[0-9A-Fa-f:.]++\] )
-    (?: :([0-9]{{1,5}}) )?+
-    ( (?: ;(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|{_ESCAPED})++
-          (?:=(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|{_ESCAPED})++)?+ )*+ )
-    (?: \?((?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$=&]++|{_ESCAPED})++) )?+
+    (?: (?![:@])({_USER}) (?: :({_PASSWORD}) )? @ )?
+    ( [A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9.])? | \[[0-9A-Fa-f:.]++\] )
+    (?: :([0-9]{{1,5}}) )?
+    ( (?>(?: ;{_PARAM}(?:={_PARAM})? )*) )
+    (?: \?(?=.)({_HEADERS}) )?
     """,
     re.VERBOSE | re.ASCII,
 )

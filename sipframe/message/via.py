@@ -20,15 +20,15 @@ COOKIE = "z9hG4bK"
 
 _SENT_BY = rf"""
     ({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]++
-    ([A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?+|\[[0-9A-Fa-f:.]++\])
-    (?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?+
+    ([A-Za-z0-9](?>(?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?)|\[[0-9A-Fa-f:.]++\])
+    (?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?
 """
 _VIA = re.compile(
-    rf"""{_SENT_BY} [ \t]*+((?:;(?:[^",]++|{QUOTED})*+)?+)""",
+    rf"""{_SENT_BY} [ \t]*+((?>(?:;(?>(?:[^",]++|{QUOTED})*))?))""",
     re.VERBOSE | re.ASCII,
 )
 _SENT_BY_ALONE = re.compile(rf"{_SENT_BY} [ \t]*+", re.VERBOSE | re.ASCII)
-_USUAL_PARAMS = re.compile(rf"(rport;)?+branch=({TOKEN}++)(;rport)?+")
+_USUAL_PARAMS = re.compile(rf"(rport;)?branch=({TOKEN}++)(;rport)?")
 _REMEMBERED_LENGTH: Final = 128
 _BEGINNING = re.compile(rf"{_SENT_BY} (?![^;, \t])", re.VERBOSE | re.ASCII)
 

@@ -45,9 +45,9 @@ _PLAIN_ENCODINGS: Final = frozenset(("", "7bit", "8bit", "binary", "identity"))
 
 _LINES: Final = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n|\Z)")
 _SCHEME: Final = re.compile(r"[ \t]*+([A-Za-z][A-Za-z0-9-]{0,19})[ \t\r\n]++(?=[^ \t\r\n])")
-_PARAMETER: Final = re.compile(r'(?:[^",\\]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_PARAMETER: Final = re.compile(r'(?>(?:[^",\\]++|"(?>(?:[^"\\]++|\\.)*)")*)', re.DOTALL)
 _NAME: Final = re.compile(r"\s*+[\w.!%*+`'~-]+\s*+")
-_VALUE: Final = re.compile(r'\s*+(?:"(?:[^"\\]++|\\.)*+"|[^\s",]*+)\s*+', re.DOTALL)
+_VALUE: Final = re.compile(r'\s*+(?:"(?>(?:[^"\\]++|\\.)*)"|[^\s",]*+)\s*+', re.DOTALL)
 _URI_PASSWORD: Final = re.compile(
     r'\b((?:sips?|https?|wss?|ftps?|ldaps?|turns?|stuns?|xmpp|im|pres):(?://)?[^\s:@<>"]*+):'
     r'(?:(?!,\s*sips?:)[^\s<>"])*@',
