@@ -60,7 +60,7 @@ class Soak:
         try:
             await self._act(phone)
         except (NoAnswer, OSError) as error:
-            self.done[f"failed: {error or type(error).__name__}"] += 1
+            self.done[f"failed: {str(error) or type(error).__name__}"] += 1
             phone.disconnect()
         finally:
             self.free.append(phone)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import count
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,7 @@ class Running:
             most_waiting=settings.most_waiting,
             settings=settings.registrar,
             gruus=self.gruus,
+            proved=methodcaller("prove"),
         )
         self.uas.add_core("REGISTER", self.registrar.register)
         self.layer = TransactionLayer(

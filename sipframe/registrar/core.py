@@ -142,13 +142,17 @@ class _Attempt(Inquiry):
         self.registrar.abandon(self)
 
 
+def _nothing(flow: IFlow) -> None:
+    """Nobody wants to know."""
+
+
 class Registrar:
     """Answers REGISTER requests that the UAS core has found to be sound.
 
     What it asks, and on which terms, holds for as long as it lives: :meth:`reconfigured` makes another one.
     ``most_waiting`` is how many REGISTERs for one AOR may wait for the one that the store is busy with; the next one
     is answered 503. ``most_asked`` is how many Contact values one REGISTER may have; more are 400. Without ``gruus``
-    nobody gets a GRUU, whatever ``settings`` say.
+    nobody gets a GRUU, whatever ``settings`` say. ``proved`` is told of each flow by which a REGISTER has succeeded.
     """
 
     def __init__(
@@ -167,6 +171,7 @@ class Registrar:
         most_asked: int = 100,
         settings: RegistrarSettings | None = None,
         gruus: Gruus | None = None,
+        proved: Callable[[IFlow], object] = _nothing,
     ) -> None:
         self._domains = domains
         self._seam = seam
@@ -185,6 +190,7 @@ class Registrar:
         self._outbound = settings.outbound
         self._gruus = gruus if settings.gruu else None
         self._success = Success(settings, self._gruus)
+        self._proved = proved
 
     def _configure(self, authenticator: Authenticator, policies: Iterable[Policy], terms: Terms) -> None:
         self._authenticate = self._seam.method(authenticator, "authenticate")
@@ -376,7 +382,7 @@ class Registrar:
 
     def _succeed(self, attempt: _Attempt) -> None:
         assert attempt.plan is not None
-        now = attempt.now
+        now = self._wall_clock()  # the store may have taken its time: what is promised is what is left
         bindings = attempt.plan.bindings
         fields = self._success.fields(
             attempt.request, attempt.aor, attempt.registration, bindings, now, attempt.fields
@@ -384,6 +390,7 @@ class Registrar:
         told = (planned_text, attempt.plan.changed, len(bindings))
         attempt.steps.append((_STEP_8, "Accepted", told, 0.0))
         self._answering.answer(attempt.transaction, 200, "OK", fields, kept=True)
+        self._proved(attempt.flow)
         if self._events.wanted:
             self._events.publish(
                 "sipframe.registrar.bound" if attempt.plan.changed else "sipframe.registrar.fetched",

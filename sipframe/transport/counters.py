@@ -47,6 +47,8 @@ class TransportCounters:
     """Messages for UDP that no datagram can hold."""
     send_errors: int = 0
     """Datagrams that the socket did not take: no buffers, no route, refused."""
+    dropped_overload: int = 0
+    """Datagrams dropped unread, because more came than could be answered."""
     receive_errors: int = 0
     """Errors that the UDP socket reported when it was read."""
     sink_failures: int = 0

@@ -14,9 +14,9 @@ from errno import EAGAIN, EINTR, EWOULDBLOCK
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet import udp
 from twisted.python.failure import Failure
 
+from sipframe.transport.backlog import Waiting
 from sipframe.transport.flow import SocketAddress
 from sipframe.transport.udp import LARGEST_DATAGRAM, READS_PER_WAKE_UP, DatagramPort, UDPEndpoint
 from sipframe.verdicts import Address
@@ -52,31 +52,32 @@ class EverywherePort(DatagramPort):
             made.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         return made
 
-    def doRead(self) -> None:
-        """Read what there is, up to a turn's worth."""
-        recvmsg = self.socket.recvmsg
-        by_address = self._by_address
+    def read_one(self) -> Waiting:
+        """The next datagram. Raises OSError."""
+        datagram, ancillary, _flags, source = self.socket.recvmsg(LARGEST_DATAGRAM, _ANCILLARY)
+        if not ancillary:
+            return datagram, source, self.protocol
+        information: bytes = ancillary[0][2]
+        # struct in6_pktinfo: address, interface. struct in_pktinfo: interface, our address, destination.
+        ours = information[:16] if len(information) == 20 else information[4:8]
+        return datagram, source, self._by_address.get(ours) or self._endpoint_for(ours)
+
+    def answer_what_comes(self) -> bool:
+        """Answer datagrams as they come; whether there may be more."""
+        read_one = self.read_one
         for _ in range(READS_PER_WAKE_UP):
             try:
-                datagram, ancillary, _flags, source = recvmsg(LARGEST_DATAGRAM, _ANCILLARY)
+                datagram, source, endpoint = read_one()
             except OSError as error:
                 if error.errno in (EAGAIN, EWOULDBLOCK):
-                    return
+                    return False
                 if error.errno != EINTR:
                     self.protocol.receive_error()
                 continue
-            if not ancillary:
-                self.protocol.datagramReceived(datagram, source)
-                continue
-            information: bytes = ancillary[0][2]
-            # struct in6_pktinfo: address, interface. struct in_pktinfo: interface, our address, destination.
-            ours = information[:16] if len(information) == 20 else information[4:8]
-            endpoint = by_address.get(ours)
-            if endpoint is None:
-                endpoint = self._endpoint_for(ours)
             endpoint.datagramReceived(datagram, source)
             if not self.connected:
-                return
+                return False
+        return True
 
     def _at(self, host: str) -> UDPEndpoint:
         ours = socket.inet_pton(self.addressFamily, host.partition("%")[0])
@@ -102,7 +103,7 @@ class EverywherePort(DatagramPort):
         for endpoint in self._by_address.values():
             endpoint.stopProtocol()
         self._by_address.clear()
-        udp.Port.connectionLost(self, reason)
+        DatagramPort.connectionLost(self, reason)
 
 
 def _send_from(

@@ -102,6 +102,10 @@ class UDPFlow:
     def close(self) -> None:
         """Nothing: there is no connection."""
 
+    def prove(self) -> None:
+        """A phone has registered by it: from now on its address goes before those of strangers."""
+        self._endpoint.known.add(self._source)
+
     def __repr__(self) -> str:
         return f"<UDP flow {self.serial} from {self._source[0]} port {self._source[1]}>"
 
@@ -158,6 +162,11 @@ class StreamFlow:
         """Close the connection once what is queued has left."""
         if self._stream is not None:
             self._stream.close()
+
+    def prove(self) -> None:
+        """A phone has registered by it: from now on it goes before those of strangers."""
+        if self._stream is not None:
+            self._stream.known = True
 
     def lost(self) -> None:
         """The connection is gone. For the transport alone."""

@@ -55,6 +55,11 @@ class TransportLimits:
     """How large one message may be."""
     udp_receive_buffer: int = attrs.field(default=4_194_304, validator=_positive)
     """What the kernel is asked to hold of datagrams that we have not read yet; it may grant less."""
+    udp_waiting: int = attrs.field(default=1_048_576, validator=_positive)
+    """Octets of datagrams of strangers that may wait for their turn on one socket when more come than can be answered,
+    and as many of phones that have registered, which go first. One address may have a sixteenth of it."""
+    known: int = attrs.field(default=100_000, validator=_positive)
+    """Addresses that phones have registered from over UDP: so many at least, and at most twice as many, go first."""
     honour_maddr: bool = False
     """Whether a response over UDP goes to the Via's maddr (RFC 3261 18.2.2). Anyone can write there the address of
     someone else, or of a service of this host, and have our answers sent to it; so only for closed networks."""

@@ -18,8 +18,10 @@ from sipframe.message import MessageError, Request, Response
 from sipframe.transport.counters import TransportCounters
 from sipframe.transport.crowding import Crowding
 from sipframe.transport.deadlines import Deadlines
+from sipframe.transport.known import Known
 from sipframe.transport.limits import ConnectionCount, TransportLimits
 from sipframe.transport.traffic import Traffic
+from sipframe.transport.turns import Turns
 
 if TYPE_CHECKING:
     from sipframe.transport.flow import StreamFlow
@@ -70,6 +72,9 @@ class Ground:
     crowding: Crowding = attrs.field(
         default=attrs.Factory(lambda self: Crowding(self.clock, self.counters), takes_self=True)
     )
+    known: Known = attrs.field(default=attrs.Factory(lambda self: Known(self.limits.known), takes_self=True))
+    """Where phones have registered from, over UDP."""
+    turns: Turns = attrs.field(default=attrs.Factory(lambda self: Turns(self.clock), takes_self=True))
     streams: dict[StreamProtocol, None] = attrs.field(factory=dict)
     """Every connection there is, the oldest first."""
     flows: dict[int, StreamFlow] = attrs.field(factory=dict)

@@ -19,6 +19,7 @@ from sipframe.transport.flow import StreamFlow
 from sipframe.transport.sink import Ground
 from sipframe.transport.tls import TLSIdentity
 from sipframe.transport.tls_layer import TLSLayer
+from sipframe.transport.turns import KEEPALIVES_FOR_ONE, MESSAGES_AT_ONCE
 from sipframe.verdicts import Address
 
 __all__ = ["StreamFactory", "StreamProtocol", "StreamTransport"]
@@ -45,6 +46,8 @@ class StreamTransport(Protocol):
 
     def write(self, data: bytes) -> None: ...
     def loseConnection(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
     def loseWriteConnection(self) -> None: ...
     def abortConnection(self) -> None: ...
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
@@ -72,6 +75,8 @@ class StreamProtocol:
         "_transport",
         "factory",
         "flow",
+        "held",
+        "known",
         "slot",
     )
 
@@ -84,6 +89,10 @@ class StreamProtocol:
         self._stuck = self._shown = self._ours = False
         self._queued = 0
         self.slot = 0
+        self.held = False
+        """Whether what has arrived waits for its turn; nothing is read meanwhile."""
+        self.known = False
+        """Whether a phone has registered by it."""
         self.factory: object = None
 
     # What Twisted calls.
@@ -126,12 +135,26 @@ class StreamProtocol:
         framer = self._framer
         if framer is None:
             return
-        flow = self.flow
         ground = self._ground
         self._heard = ground.deadlines.now
         framer.feed(data)
+        if self.held:
+            return
+        if not self.known and ground.turns.waiting:
+            self._hold()
+        else:
+            self.take(MESSAGES_AT_ONCE)
+
+    def take(self, most: int) -> None:
+        """Take so many messages of what has arrived; the rest waits for its turn."""
+        framer = self._framer
+        if framer is None:
+            return
+        flow = self.flow
+        ground = self._ground
         sink = ground.sink
         pings = 0
+        blanks = KEEPALIVES_FOR_ONE * most
         spoke = False
         while True:
             try:
@@ -142,34 +165,39 @@ class StreamProtocol:
                 self._refuse(error)
                 return
             if message is None:
+                self._release()
                 break
-            if message is Keepalive.PING:
-                pings += 1
-                continue
-            if message is Keepalive.PONG:
+            if message is Keepalive.PING or message is Keepalive.PONG:
+                pings += message is Keepalive.PING
+                blanks -= 1
+                if not blanks and framer.pending:
+                    self._hold()
+                    break
                 continue
             if isinstance(message, MessageError):
                 if ground.traffic.watched and message.partial is not None:
                     ground.traffic.came(message.partial.to_bytes(), flow)
                 self._tell(message)
-                if self._framer is None:
-                    return
-                continue
-            spoke = True
-            if self._state == _SILENT:
-                self._shown = True
-                self._enter(_OPEN)
-            if ground.traffic.watched:
-                ground.traffic.came(message.to_bytes(), flow)
-            try:
-                if type(message) is Request:
-                    sink.request(message, flow)
-                else:
-                    sink.response(cast(Response, message), flow)
-            except Exception:
-                ground.failed(sink.request, flow)
+            else:
+                spoke = True
+                if self._state == _SILENT:
+                    self._shown = True
+                    self._enter(_OPEN)
+                if ground.traffic.watched:
+                    ground.traffic.came(message.to_bytes(), flow)
+                try:
+                    if type(message) is Request:
+                        sink.request(message, flow)
+                    else:
+                        sink.response(cast(Response, message), flow)
+                except Exception:
+                    ground.failed(sink.request, flow)
             if self._framer is None:
                 return  # closed by what the sink did
+            most -= 1
+            if not most and framer.pending:
+                self._hold()
+                break
         if pings:
             ground.counters.keepalives += pings
             self.write(_PONG * pings)  # RFC 5626 3.5.1
@@ -186,6 +214,7 @@ class StreamProtocol:
             return
         self._state = _LOST
         self._framer = None
+        self.held = False
         ground = self._ground
         ground.deadlines.forget(self)
         ground.connections.closed(self._peer)
@@ -211,6 +240,17 @@ class StreamProtocol:
 
     def stopProducing(self) -> None:
         """The transport is going; :meth:`connectionLost` follows."""
+
+    def _hold(self) -> None:
+        if not self.held:
+            self.held = True
+            self._transport.pauseProducing()
+            self._ground.turns.put(self)
+
+    def _release(self) -> None:
+        if self.held:
+            self.held = False
+            self._transport.resumeProducing()
 
     # What the flow calls.
 
@@ -262,6 +302,7 @@ class StreamProtocol:
 
     def _stop(self) -> None:
         self._framer = None
+        self._release()
         self.flow.alive = False
         self._transport.unregisterProducer()
         self._enter(_CLOSING)

@@ -144,6 +144,14 @@ class TLSLayer:
         self._tls = None
         self._transport.abortConnection()
 
+    def pauseProducing(self) -> None:
+        """Read nothing more for now."""
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        self._transport.resumeProducing()
+
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
         """Have ``producer`` told when the transport below is full."""
         self._transport.registerProducer(producer, streaming)

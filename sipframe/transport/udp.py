@@ -13,11 +13,13 @@ from typing import Any, Final, cast
 
 from twisted.internet import udp
 from twisted.internet.error import CannotListenError, MessageLengthError
-from twisted.internet.interfaces import ISystemHandle
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISystemHandle
 from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
 
 from sipframe.message import MessageError, Request, parse_message
 from sipframe.transport import stun
+from sipframe.transport.backlog import Backlog, Waiting
 from sipframe.transport.flow import SocketAddress, UDPFlow
 from sipframe.transport.sink import Ground
 from sipframe.verdicts import Address
@@ -27,6 +29,10 @@ __all__ = ["LARGEST_DATAGRAM", "READS_PER_WAKE_UP", "DatagramPort", "UDPEndpoint
 LARGEST_DATAGRAM: Final = 65_535
 READS_PER_WAKE_UP: Final = 64
 """Datagrams read before connections have their turn."""
+_READ_AHEAD: Final = 4_096
+"""Datagrams read to see who is there, when there are more than those."""
+_STRANGERS_PER_WAKE_UP: Final = 16
+"""Datagrams of strangers that are answered then before connections have their turn."""
 _PADDING: Final = b"\r\n\t \0"
 """What keep-alives are made of: CRLFs, and the blanks and NULs that some phones send."""
 
@@ -41,6 +47,7 @@ class UDPEndpoint(DatagramProtocol):
         self.ground = ground
         self._sink = ground.sink
         self._traffic = ground.traffic
+        self.known = ground.known
         self._sendto: Callable[[bytes, Any], object] | None = None
         self.serials: Iterator[int] = ground.serials
         self.local = Address("", 0)
@@ -168,6 +175,9 @@ class DatagramPort(udp.Port):
     def __init__(self, port: int, endpoint: UDPEndpoint, interface: str, reactor: object) -> None:
         udp.Port.__init__(self, port, endpoint, interface, LARGEST_DATAGRAM, reactor)
         self._made: socket.socket | None = None
+        ground = endpoint.ground
+        self._backlog = Backlog(ground.known, ground.limits.udp_waiting, ground.counters)
+        self._going_on: IDelayedCall | None = None
 
     def startListening(self) -> None:
         """Open the socket. Raises CannotListenError."""
@@ -187,7 +197,57 @@ class DatagramPort(udp.Port):
         return made
 
     def doRead(self) -> None:
-        """Read what there is, up to a turn's worth."""
+        """Read what there is, up to a turn's worth; when there is more, those that are known have the next one."""
+        if not self._backlog and not self.answer_what_comes():
+            return
+        if self.connected:
+            self._read_ahead()
+            self._answer_backlog()
+
+    def _read_ahead(self) -> None:
+        put = self._backlog.put
+        for _ in range(_READ_AHEAD):
+            try:
+                put(*self.read_one())
+            except OSError as error:
+                if error.errno in (EAGAIN, EWOULDBLOCK):
+                    return
+                if error.errno != EINTR:
+                    self.protocol.receive_error()
+
+    def _answer_backlog(self) -> None:
+        backlog = self._backlog
+        for take, most in ((backlog.known, READS_PER_WAKE_UP), (backlog.other, _STRANGERS_PER_WAKE_UP)):
+            for _ in range(most):
+                waiting = take()
+                if waiting is None:
+                    break
+                datagram, source, endpoint = waiting
+                endpoint.datagramReceived(datagram, source)
+                if not self.connected:
+                    return
+        if backlog and self._going_on is None:
+            self._going_on = cast(IReactorTime, self.reactor).callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = None
+        if self.connected and self._backlog:
+            self.doRead()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """The socket is closed."""
+        self._backlog.clear()
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
+        udp.Port.connectionLost(self, reason)
+
+    def read_one(self) -> Waiting:
+        """The next datagram. Raises OSError."""
+        return (*self.socket.recvfrom(LARGEST_DATAGRAM), self.protocol)
+
+    def answer_what_comes(self) -> bool:
+        """Answer datagrams as they come; whether there may be more."""
         received = self.protocol.datagramReceived
         recvfrom = self.socket.recvfrom
         for _ in range(READS_PER_WAKE_UP):
@@ -195,11 +255,12 @@ class DatagramPort(udp.Port):
                 datagram, source = recvfrom(LARGEST_DATAGRAM)
             except OSError as error:
                 if error.errno in (EAGAIN, EWOULDBLOCK):
-                    return
+                    return False
                 if error.errno != EINTR:
                     # What ICMP said of an earlier answer. It is said once.
                     self.protocol.receive_error()
                 continue
             received(datagram, source)
             if not self.connected:
-                return
+                return False
+        return True

@@ -83,6 +83,7 @@ class Wire:
     def __init__(self, peer: IAddress = PEER) -> None:
         self.state = "open"
         self.producer: object = None
+        self.reading = True
         self._peer = peer
         self._written = bytearray()
 
@@ -106,6 +107,13 @@ class Wire:
 
     def abortConnection(self) -> None:
         self.state = "aborted"
+
+    def pauseProducing(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
         assert self.producer is None

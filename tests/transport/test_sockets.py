@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -99,6 +99,7 @@ class Case(TestCase):
         self.files = certificate_files(self.authority, Path(folder.name), "localhost", "127.0.0.1", "::1")
         self.identity = TLSIdentity(TLSSettings(certificates=[self.files]))
         self.listeners = Listeners(reactor, self.ground, self.identity)
+        self.blocked, self.unblocked = threading.Event(), threading.Event()
         self.addCleanup(lambda: self.listeners.close(0.1))
 
     def listen(self, transport: Any, interface: str = "127.0.0.1") -> Listening:
@@ -199,6 +200,47 @@ class UDPTests(Case):
         [reply] = await self.client(lambda: self.exchange(listening, DATAGRAM))
         assert reply.startswith(b"SIP/2.0 200 OK\r\n")
         assert self.counters.receive_errors == 1
+
+    async def test_a_flood_does_not_keep_phones_from_being_answered(self) -> None:
+        listening = self.listen("udp", "")
+        self.sink.on_request = self._register
+        where = ("127.0.0.1", listening.local.port)
+        phone = DATAGRAM.replace(b"OPTIONS", b"REGISTER")
+
+        def flood() -> bytes:
+            with ExitStack() as sockets:
+                floods = [self.client_socket(sockets, f"127.0.0.{2 + number}") for number in range(4)]
+                registered = self.client_socket(sockets, "127.0.0.1")
+                registered.sendto(phone, where)
+                registered.recv(65_535)
+                self.blocked.set()
+                for _ in range(100):
+                    for one in floods:
+                        one.sendto(DATAGRAM, where)
+                registered.sendto(phone, where)
+                self.unblocked.set()
+                return registered.recv(65_535)
+
+        reply = await self.client(flood)
+        assert reply.startswith(b"SIP/2.0 200 OK\r\n")
+        hosts = [flow.peer.host for _, _, flow in self.sink.calls]
+        assert hosts.count("127.0.0.1") == 2
+        # Those that were read at first went before it, and one turn's worth of strangers.
+        assert hosts.index("127.0.0.1", 1) < 200
+
+    def _register(self, request: Request, flow: Any) -> None:
+        if request.method == "REGISTER":
+            flow.prove()
+            answer(request, flow)
+        elif self.blocked.is_set():
+            self.unblocked.wait(PATIENCE)  # the flood is there, whole, before the second of it is looked at
+
+    @staticmethod
+    def client_socket(sockets: ExitStack, host: str) -> socket.socket:
+        one = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        one.settimeout(PATIENCE)
+        one.bind((host, 0))
+        return one
 
     async def test_sent_by_without_rport(self) -> None:
         # RFC 3261 18.2.2: to the address it came from and the port of sent-by.
