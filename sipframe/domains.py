@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 
 from sipframe.interfaces import IFlow
@@ -94,4 +95,10 @@ class Domains:
 
 
 def _plain(host: str) -> str:
-    return host.strip("[]").rstrip(".").lower()
+    plain = host.strip("[]").rstrip(".").lower()
+    if ":" in plain:
+        try:
+            return str(ip_address(plain))  # RFC 5954 4.2: an IPv6 address can be written in many ways
+        except ValueError:
+            pass
+    return plain

@@ -207,7 +207,7 @@ class Proxy:
         self._branches = branches
         self._roads = sender.roads
         self._layer = sender.layer
-        self._realms = frozenset(realms)
+        self._realms = frozenset(realm.lower() for realm in realms)
         self._gruus = gruus
         self._validation = Validation(max_forwards=settings.max_forwards, max_breadth=settings.max_breadth)
         self._forking = Forking(max_targets=settings.max_targets)
@@ -286,7 +286,7 @@ class Proxy:
             in_front=proxied.in_front,
         )
         what, why = must(standing, self._settings.strangers)
-        before = self._before(request) if what is Must.PROVE else None
+        before = self._before(request, flow) if what is Must.PROVE else None
         if before is not None:
             what, why = Must.NOTHING, "this server has sent it itself, and it has come back"
             proxied.identity = before.identity
@@ -307,6 +307,8 @@ class Proxy:
             loop_part = self._branches.loop_part(request)
             forwards = request.max_forwards
             looped = self._branches.looped(request, loop_part)
+            if request.to.tag is None:
+                taken = None  # RFC 3261 13.2.2.4: it is a request within a dialog
         except MessageError:
             taken, looped, forwards, loop_part = None, False, None, ""
         if taken is None or looped or forwards == 0:
@@ -513,15 +515,16 @@ class Proxy:
             dialog_scope(request.call_id, to, here or proxied.in_front),
         )
 
-    def _before(self, request: Request) -> Proxied | None:
+    def _before(self, request: Request, flow: IFlow) -> Proxied | None:
         """What this request was before it left here, when it is a copy on its way that has led here again: a spiral.
 
-        It must be the very request: whoever has got the copy knows its branch, and could send another one by it.
+        It must be the very request, and come from where it left: whoever has got the copy knows its branch, and could
+        send another one by it, or the same one, and be taken for its sender from then on.
         """
         transaction = self._layer.sent(request.via.branch, request.method)
         sending = None if transaction is None else transaction.user
         branch = sending.user if isinstance(sending, Sending) else None
-        if transaction is None or not isinstance(branch, Branch):
+        if transaction is None or not isinstance(branch, Branch) or transaction.flow.local != flow.peer:
             return None
         sent = transaction.data
         try:
@@ -543,7 +546,8 @@ class Proxy:
         for place, name, value in credentials_lines(request):
             proxy = name == "proxy-authorization"
             try:
-                realms = [one.params.get("realm") for one in parse_credentials([value])]
+                found = [one.params.get("realm") for one in parse_credentials([value])]
+                realms = [None if realm is None else realm.lower() for realm in found]
             except MessageError:
                 realms = [None]
             if any(

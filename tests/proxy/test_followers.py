@@ -78,7 +78,7 @@ def send_ack(phone: Phone, dialog: Dialog, uri: str, *fields: str) -> None:
         *[f"Route: {route}" for route in dialog.routes],
         "Max-Forwards: 70",
         f"From: <{dialog.local}>;tag={dialog.local_tag}",
-        f"To: <{dialog.remote}>;tag={dialog.remote_tag}",
+        f"To: <{dialog.remote}>" + (f";tag={dialog.remote_tag}" if dialog.remote_tag else ""),
         f"Call-ID: {dialog.call_id}",
         "CSeq: 1 ACK",
         *fields,
@@ -201,6 +201,17 @@ def test_a_call_that_was_sent_elsewhere_by_its_to(server: Server) -> None:
     assert theirs.local == CAROL
     assert theirs.bye().status == 200
     assert decision(server, "BYE").status == 200
+
+
+def test_an_ack_without_a_dialog_goes_nowhere(server: Server) -> None:
+    (bob,) = registered(server, "bob")
+    eve = server.phone(EVE)
+    dialog, _ = called(server, eve, bob)
+    dialog.routes = ()
+    dialog.remote_tag = None
+    before = len(sent_to(bob, "ACK"))
+    send_ack(eve, dialog, BOB)
+    assert len(sent_to(bob, "ACK")) == before
 
 
 def test_a_callee_that_rings_and_rings_leaves_no_more_than_a_record_is_worth(server: Server) -> None:

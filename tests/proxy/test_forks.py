@@ -325,6 +325,19 @@ def test_who_has_got_a_copy_cannot_use_it_for_another_request() -> None:
         call.cancel()
 
 
+def test_who_has_got_a_copy_cannot_send_it_back_and_be_taken_for_its_sender() -> None:
+    # What would be recorded for it would name the callee's flow, as one that Alice's requests come by.
+    with serving() as server:
+        _, bob = registered(server, "alice", "bob")
+        call = server.phones[0].call(BOB)
+        copy = asked(bob).request.to_bytes()
+        bob.send(copy)
+        answers = [one.status for one in bob.received if isinstance(one, Response)]
+        assert answers[-1] == 407
+        assert len(sent_to(bob, "INVITE")) == 1
+        call.cancel()
+
+
 def test_a_loop_ends() -> None:
     with serving(policies=[Forwarding(bob=(CAROL,), carol=(BOB,))]) as server:
         call = stranger(server).call(BOB)

@@ -260,6 +260,22 @@ def test_no_secret_of_a_user_goes_to_the_callee(server: Server, secret: str) -> 
         assert isinstance(request, Response) or b"sesame" not in request.to_bytes()
 
 
+def test_a_domain_in_capitals_is_the_realm_that_phones_are_asked_in() -> None:
+    with serving(domains=("Example.COM",)) as server:
+        alice, bob = registered(server, "alice", "bob")
+        bob.answering["MESSAGE"] = lambda one: one.answer(200)
+        assert status(alice) == 200
+        assert not sent_to(bob, "MESSAGE")[0].all("proxy-authorization")
+
+
+def test_a_domain_that_is_an_address_has_many_spellings() -> None:
+    with serving(domains=("2001:DB8::1",)) as server:
+        for host in ("2001:db8::1", "2001:0db8:0::1", "2001:db8::0.0.0.1"):
+            uri = f"sip:bob@[{host}]"
+            assert status(eve(server), uri=uri, from_=f"sip:alice@[{host}]") == 407
+            assert status(eve(server), uri=uri) == 480
+
+
 def test_a_strangers_token_for_somebody_else_goes_on(server: Server) -> None:
     _, bob = registered(server, "alice", "bob")
     bob.answering["MESSAGE"] = lambda one: one.answer(200)
