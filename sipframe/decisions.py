@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from sipframe.verdicts import Address
 
-__all__ = ["Decision", "Decisions", "Detail", "RawStep", "Step", "cut"]
+__all__ = ["Decision", "Decisions", "Detail", "RawStep", "Step", "cut", "without_password"]
 
 _log = Logger()
 
@@ -202,6 +202,13 @@ class Decisions:
 def cut(text: str) -> str:
     """``text``, or its beginning when it is longer than :data:`MOST_TEXT`."""
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def without_password(uri: str) -> str:
+    """A URI's text without the password that it may have (RFC 3261 19.1.1)."""
+    user, at, rest = uri.rpartition("@")
+    scheme, colon, name = user.partition(":")
+    return f"{scheme}{colon}{name.partition(':')[0]}{at}{rest}"
 
 
 def _cut(raw: RawDecision) -> RawDecision:

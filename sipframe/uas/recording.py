@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sipframe.decisions import MOST_TEXT, Decisions, Detail, RawStep
+from sipframe.decisions import MOST_TEXT, Decisions, Detail, RawStep, without_password
 from sipframe.interfaces import IFlow
 from sipframe.message import MessageError, Request, Response, SipURI, parse_uri
 from sipframe.verdicts import Address
@@ -46,7 +46,7 @@ class Recorder:
             return
         uri = request.uri_text
         if "@" in uri:  # seldom, in a REGISTER
-            uri = _without_password(uri)
+            uri = without_password(uri)
         try:
             call_id, cseq = request.call_id, request.cseq.number
         except MessageError:
@@ -81,7 +81,7 @@ class Recorder:
             text = message.to.uri_text
         except MessageError:
             return ""
-        return (_canonical, self._aor_of, _without_password(text)) if len(text) <= MOST_TEXT else ""
+        return (_canonical, self._aor_of, without_password(text)) if len(text) <= MOST_TEXT else ""
 
 
 def _canonical(aor_of: Callable[[SipURI], str | None], text: str) -> str:
@@ -91,9 +91,3 @@ def _canonical(aor_of: Callable[[SipURI], str | None], text: str) -> str:
     except MessageError:
         return ""
     return (aor_of(uri) if isinstance(uri, SipURI) else None) or ""
-
-
-def _without_password(uri: str) -> str:
-    user, at, rest = uri.rpartition("@")
-    scheme, colon, name = user.partition(":")
-    return f"{scheme}{colon}{name.partition(':')[0]}{at}{rest}"
