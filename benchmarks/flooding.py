@@ -227,25 +227,35 @@ def known(transport: str) -> Flood:
         silent.bind(("127.0.0.1", 0))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
             one.connect(addresses["udp"])
-            one.settimeout(20)
+            one.settimeout(1)
             there = f"<sip:victim0@127.0.0.1:{silent.getsockname()[1]}>"
             asking = message("REGISTER", "victim0", "udp", 1).replace(
                 b"<sip:victim0@127.0.0.1:9>", there.encode()
             )
             params = guess(one, asking)
             line = f"Authorization: {proof(params, 'victim0', PASSWORD, 'REGISTER', f'sip:{DOMAIN}', 1)}\r\nContent-L"
-            one.send(asking.replace(b"Content-L", line.encode()).replace(b"REGISTER-1", b"REGISTER-2"))
-            assert b"SIP/2.0 200" in one.recv(65_535)
+            proving = asking.replace(b"Content-L", line.encode()).replace(b"REGISTER-1", b"REGISTER-2")
+            assert b"SIP/2.0 200" in answered(one, proving)
         with silent:
             return requests("INVITE", "victim0", "somebody@example.org", transport)(addresses, run)
 
     return flood
 
 
+def answered(one: socket.socket, asking: bytes) -> bytes:
+    """What comes back, however often that has to be asked."""
+    for _ in range(30):
+        one.send(asking)
+        try:
+            return one.recv(65_535)
+        except TimeoutError:
+            continue
+    raise TimeoutError("the server answers nothing")
+
+
 def guess(one: socket.socket, asking: bytes) -> dict[str, str]:
     """The challenge that comes back."""
-    one.send(asking)
-    found = parse_message(one.recv(65_535))
+    found = parse_message(answered(one, asking))
     assert isinstance(found, Response)
     all_of_them = parse_credentials(found.all("www-authenticate"))
     return next(one.params for one in all_of_them if one.params.get("algorithm", "MD5") == "MD5")

@@ -144,7 +144,9 @@ class Floods:
         ours, theirs = processes.Pipe()
         running = None
         if name:
-            running = processes.Process(target=flood, args=(name, self.addresses, seconds + 60, theirs))
+            running = processes.Process(
+                target=flood, args=(name, self.addresses, seconds + 60, theirs), daemon=True
+            )
             running.start()
             assert ours.poll(120), name
             assert ours.recv() == "ready"
@@ -212,7 +214,9 @@ def main() -> None:
             os.sched_setaffinity(server.pid, {sorted(os.sched_getaffinity(0))[0]})
             addresses: Addresses = {one: server.address(one) for one in ("udp", "tcp", "tls")}
             ours, theirs = processes.Pipe()
-            phones = processes.Process(target=probe, args=(addresses, server.certificate, theirs))
+            phones = processes.Process(
+                target=probe, args=(addresses, server.certificate, theirs), daemon=True
+            )
             phones.start()
             assert ours.poll(120)
             assert ours.recv() == "ready"

@@ -371,4 +371,4 @@ class StreamFactory(ServerFactory):
         identity = self._identity
         if identity is None:
             return StreamProtocol(ground, False)
-        return TLSLayer(StreamProtocol(ground, True), identity, ground.counters)
+        return TLSLayer(StreamProtocol(ground, True), identity, ground.counters, ground.turns)

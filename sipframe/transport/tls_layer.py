@@ -19,6 +19,7 @@ from sipframe.transport.sockets import promptly
 
 if TYPE_CHECKING:
     from sipframe.transport.stream import StreamProtocol, StreamTransport
+    from sipframe.transport.turns import Turns
 
 __all__ = ["Side", "TLSClientLayer", "TLSLayer"]
 
@@ -52,6 +53,8 @@ class TLSLayer:
         "_state",
         "_tls",
         "_transport",
+        "_turns",
+        "_waits",
         "factory",
     )
 
@@ -60,12 +63,16 @@ class TLSLayer:
     _tls: SSLObject | None
     _transport: StreamTransport
 
-    def __init__(self, inner: StreamProtocol, side: Side, counters: TransportCounters) -> None:
+    def __init__(
+        self, inner: StreamProtocol, side: Side, counters: TransportCounters, turns: Turns | None = None
+    ) -> None:
         self._inner = inner
         self._side = side
         self._counters = counters
         self._state = _NEW
         self._early = b""
+        self._turns = turns
+        self._waits = False
         self._tls = None
         self.factory: object = None
 
@@ -85,8 +92,25 @@ class TLSLayer:
             return
         if self._state == _NEW:
             self._begin()
+        self._in.write(data)
+        if self._state == _SHAKING and self._turns is not None:
+            if self._waits:
+                return
+            if not self._turns.may_shake(self):
+                self._waits = True
+                self._transport.pauseProducing()
+                return
+        self._take()
+
+    def go_on(self) -> None:
+        """It is the turn of our handshake."""
+        if self._state == _SHAKING:
+            self._waits = False
+            self._transport.resumeProducing()
+            self._take()
+
+    def _take(self) -> None:
         incoming = self._in
-        incoming.write(data)
         tls = cast(SSLObject, self._tls)
         if self._state == _SHAKING:
             self._shake(tls)

@@ -2,7 +2,7 @@
 
 Rules: no connection has more than a few messages answered in one turn of the reactor; while it waits it is not read.
 Connections that phones have registered by go first. The others have one message each, and all of them together only so
-many in a turn. None of this happens while messages are answered as fast as they come.
+many in a turn; handshakes are counted likewise. None of this happens while messages are answered as fast as they come.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["KEEPALIVES_FOR_ONE", "MESSAGES_AT_ONCE", "Turns", "Waits"]
+__all__ = ["HANDSHAKES_AT_ONCE", "KEEPALIVES_FOR_ONE", "MESSAGES_AT_ONCE", "Shakes", "Turns", "Waits"]
 
 MESSAGES_AT_ONCE: Final = 16
 """Messages of one connection that are answered before others have their turn."""
 KEEPALIVES_FOR_ONE: Final = 64
 """CRLFs that count as much as one message."""
+HANDSHAKES_AT_ONCE: Final = 8
+"""Steps of TLS handshakes in one turn of the reactor: a step may take a millisecond."""
 _STRANGERS: Final = 16
 """Messages of connections that nobody has registered by, in one turn of the reactor."""
 
@@ -34,16 +36,26 @@ class Waits(Protocol):
         """Answer so many of them."""
 
 
+class Shakes(Protocol):
+    """Who has to go on with a handshake."""
+
+    def go_on(self) -> None:
+        """It is its turn."""
+
+
 class Turns:
     """The connections of one server that wait."""
 
-    __slots__ = ("_call", "_clock", "_known", "_others")
+    __slots__ = ("_call", "_clock", "_known", "_others", "_rest", "_shaken", "_shaking")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._known: deque[Waits] = deque()
         self._others: deque[Waits] = deque()
         self._call: IDelayedCall | None = None
+        self._shaking: deque[Shakes] = deque()
+        self._shaken = 0
+        self._rest: IDelayedCall | None = None
 
     @property
     def waiting(self) -> bool:
@@ -55,6 +67,25 @@ class Turns:
         (self._known if one.known else self._others).append(one)
         if self._call is None:
             self._call = self._clock.callLater(0, self._go_on)
+
+    def may_shake(self, one: Shakes) -> bool:
+        """Whether there is time for a step of a handshake now; else ``one.go_on`` is called later."""
+        if self._rest is None:
+            self._rest = self._clock.callLater(0, self._shake)
+        if self._shaken < HANDSHAKES_AT_ONCE:
+            self._shaken += 1
+            return True
+        self._shaking.append(one)
+        return False
+
+    def _shake(self) -> None:
+        shaking = self._shaking
+        self._rest = None
+        self._shaken = min(len(shaking), HANDSHAKES_AT_ONCE)
+        if shaking:
+            self._rest = self._clock.callLater(0, self._shake)
+        for _ in range(self._shaken):
+            shaking.popleft().go_on()
 
     def _go_on(self) -> None:
         known, others = self._known, self._others

@@ -130,6 +130,7 @@ def test_octet_by_octet(server: Server) -> None:
         def dataReceived(self, data: bytes) -> None:
             for octet in data:
                 layer.dataReceived(bytes((octet,)))
+                server.clock.advance(0)
 
     client = TLSClient(client_context(server.authority), cast(TLSLayer, OneByOne()), wire, NAME)
     client.handshake()

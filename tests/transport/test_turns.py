@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 
 from sipframe.transport import StreamFactory, StreamProtocol
-from sipframe.transport.turns import KEEPALIVES_FOR_ONE, MESSAGES_AT_ONCE
+from sipframe.transport.turns import HANDSHAKES_AT_ONCE, KEEPALIVES_FOR_ONE, MESSAGES_AT_ONCE
 from tests.transport.recording import OPTIONS, RecordingSink, Wire, ground_for
 
 MANY = 100
@@ -41,6 +41,12 @@ class Server:
         if turns._call is not None:
             turns._call.cancel()
             turns._go_on()
+
+    def turn_handshakes(self) -> None:
+        turns = self.ground.turns
+        if turns._rest is not None:
+            turns._rest.cancel()
+            turns._shake()
 
     @property
     def waiting(self) -> bool:
@@ -119,3 +125,27 @@ def test_a_connection_that_ends_while_it_waits() -> None:
     assert it.answered()["192.0.2.3"] == MANY + 1  # the last one is malformed
     assert it.wires[2].state == "half closed"
     assert it.wires[2].reading
+
+
+class Shaking:
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def go_on(self) -> None:
+        self.steps += 1
+
+
+def test_handshakes_have_turns() -> None:
+    it = Server()
+    turns = it.ground.turns
+    many = [Shaking() for _ in range(3 * HANDSHAKES_AT_ONCE)]
+    assert [turns.may_shake(one) for one in many] == [
+        number < HANDSHAKES_AT_ONCE for number in range(len(many))
+    ]
+    it.turn_handshakes()
+    assert sum(one.steps for one in many) == HANDSHAKES_AT_ONCE
+    assert not turns.may_shake(Shaking())  # those that wait are first
+    for _ in range(3):
+        it.turn_handshakes()
+    assert [one.steps for one in many] == [0] * HANDSHAKES_AT_ONCE + [1] * 2 * HANDSHAKES_AT_ONCE
+    assert turns.may_shake(Shaking())
