@@ -203,6 +203,19 @@ def test_a_call_that_was_sent_elsewhere_by_its_to(server: Server) -> None:
     assert decision(server, "BYE").status == 200
 
 
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("further", [(), ("<sip:192.0.2.1;lr>",)])
+def test_nor_is_a_strict_router(server: Server, side: int, further: tuple[str, ...]) -> None:
+    # RFC 3261 16.4: a Request-URI of ours is replaced by the last Route.
+    outside = gateway(server)
+    (bob,) = registered(server, "bob")
+    dialog, _ = called(server, server.phone(EVE), bob)
+    dialog.target = ("<sip:192.0.2.1;lr>", *dialog.routes)[side + 1].strip("<>")
+    dialog.routes = ("<sip:192.0.2.1;lr>", *further, f"<{PREMIUM};lr>")
+    assert dialog.request("MESSAGE").status == 407
+    assert not sent_to(outside, "MESSAGE")
+
+
 def test_an_ack_without_a_dialog_goes_nowhere(server: Server) -> None:
     (bob,) = registered(server, "bob")
     eve = server.phone(EVE)
