@@ -17,10 +17,11 @@ from sipframe.proxy.actions import (
     StopTimerC,
 )
 from sipframe.proxy.context import Forking, ResponseContext
-from sipframe.proxy.core import Come, Proxy
+from sipframe.proxy.core import Proxy
 from sipframe.proxy.fork import Fork, ProxyCounters
 from sipframe.proxy.forwarding import Copy, forwarded_request, forwarded_response
 from sipframe.proxy.loops import Branches
+from sipframe.proxy.proxied import Come
 from sipframe.proxy.record_route import record_routes, route_uri
 from sipframe.proxy.routing import Ours, Preprocessed, Way, preprocess, request_uri, way
 from sipframe.proxy.settings import ProxySettings

@@ -8,31 +8,32 @@ a user of ours, and never answered (16.11). What a request was answered, and why
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
-from sipframe.decisions import Detail, RawStep, cut
+from sipframe.decisions import Detail, RawStep, cut, without_password
 from sipframe.domains import Domains
 from sipframe.events import Events
-from sipframe.gruu import Gruu, Gruus
+from sipframe.gruu import Gruus
 from sipframe.interfaces import IFlow
-from sipframe.message import URI, Limits, MessageError, Request, SipURI, parse_credentials, parse_message
+from sipframe.message import URI, MessageError, Request, SipURI
 from sipframe.proxy.ack import AckCopy
+from sipframe.proxy.consumed import for_us
 from sipframe.proxy.context import Forking, ResponseContext
-from sipframe.proxy.fork import Answering, Branch, Fork, Outgoing, ProxyCounters
-from sipframe.proxy.forwarding import credentials_lines
-from sipframe.proxy.here import Here, Named, dialog_scope, follows, party
+from sipframe.proxy.fork import Answering, Fork, Outgoing, ProxyCounters
+from sipframe.proxy.here import Here, dialog_scope, follows, party
 from sipframe.proxy.loops import Branches
+from sipframe.proxy.proxied import Come, Proxied
 from sipframe.proxy.reaching import Found, reach
 from sipframe.proxy.relaying import Must, Standing, must
-from sipframe.proxy.routing import Preprocessed, preprocess
+from sipframe.proxy.routing import preprocess
 from sipframe.proxy.settings import ProxySettings
+from sipframe.proxy.spirals import branch_of
 from sipframe.proxy.targets import routing_flaw, target_of
 from sipframe.proxy.token import FlowTokens
-from sipframe.proxy.validation import AnswerHere, Refusal, Valid, Validation, validate
-from sipframe.roads import FlowText
+from sipframe.proxy.validation import AnswerHere, Refusal, Validation, validate
 from sipframe.seams import GuardedMethod, Inquiry, Seam, field_lines, refusal_line
-from sipframe.sending import Sender, Sending
+from sipframe.sending import Sender
 from sipframe.transaction import ServerTransaction, TimerQueue
 from sipframe.verdicts import (
     Abstained,
@@ -77,89 +78,6 @@ class Resolver(Protocol):
     """Finds the hops of a URI (RFC 3263)."""
 
     def resolve(self, uri: SipURI) -> object: ...
-
-
-class Come(NamedTuple):
-    """A request that is to be forwarded, after RFC 3261 16.4."""
-
-    come: Preprocessed
-    names: Sequence[Named | None]
-    """What the URIs of ours say which were taken out; None for one that we have not signed."""
-
-
-class Proxied(Inquiry):
-    """One request on its way through the steps."""
-
-    __slots__ = (
-        "bound",
-        "callee",
-        "claims",
-        "come",
-        "dialog_flow",
-        "flow",
-        "follows",
-        "fork",
-        "found",
-        "gruu",
-        "identity",
-        "in_front",
-        "loop_part",
-        "policies_left",
-        "proxy",
-        "request",
-        "routing",
-        "transaction",
-        "valid",
-    )
-
-    aor: str
-
-    def __init__(
-        self,
-        proxy: Proxy,
-        transaction: ServerTransaction,
-        steps: list[RawStep],
-        come: Preprocessed,
-        valid: Valid,
-        loop_part: str,
-    ) -> None:
-        super().__init__(steps, "")
-        self.proxy = proxy
-        self.transaction = transaction
-        self.request = transaction.request
-        self.flow = transaction.flow
-        self.come = come
-        self.valid = valid
-        self.loop_part = loop_part
-        self.follows = False
-        self.callee = ""
-        """The AOR of ours that the request goes to, if it goes to one."""
-        self.claims: str | None = None
-        """The AOR of ours that From claims; empty for a domain without a user."""
-        self.dialog_flow: FlowText | None = None
-        self.bound = False
-        """Whether it may go nowhere else than ``dialog_flow`` leads to."""
-        self.in_front = False
-        """Whether it goes to a domain that we stand in front of."""
-        self.identity: Identity | None = None
-        self.policies_left: Iterator[GuardedMethod] = iter(())
-        self.routing = Routing(())
-        self.found: Found | None = None
-        self.gruu: Gruu | None = None
-        self.fork: Fork | None = None
-
-    def cancelled(self, cancel: Request) -> bool:
-        """Cancel the branches, if there are any (RFC 3261 16.10)."""
-        if self.fork is None:
-            return False
-        self.fork.cancel(cancel)
-        return True
-
-    def abandon(self) -> None:
-        """The transaction is gone: nobody can be answered any more."""
-        super().abandon()
-        if self.fork is not None and not self.fork.context.done:
-            self.fork.cancel(None)
 
 
 class Proxy:
@@ -286,10 +204,10 @@ class Proxy:
             in_front=proxied.in_front,
         )
         what, why = must(standing, self._settings.strangers)
-        before = self._before(request, flow) if what is Must.PROVE else None
+        before = branch_of(request, flow, self._layer) if what is Must.PROVE else None
         if before is not None:
             what, why = Must.NOTHING, "this server has sent it itself, and it has come back"
-            proxied.identity = before.identity
+            proxied.identity = before.proxied.identity
         if what is Must.NOTHING:
             steps.append((_AUTHORIZED, "Passed", why, 0.0))
             self._locate(proxied)
@@ -318,7 +236,7 @@ class Proxy:
         left = self._settings.max_forwards if forwards is None else forwards - 1
         branch = self._branches.stateless(request, loop_part)
         # RFC 3261 13.2.2.4: it has the credentials of its INVITE.
-        consumed = self._consumed(request, bool(party(self._domains, request.from_.uri)))
+        consumed = for_us(self._realms, request, bool(party(self._domains, request.from_.uri)))
         copy = AckCopy(self._outgoing, request, flow, come, left, branch, consumed)
         aor = self._domains.aor_of(come.uri) if isinstance(come.uri, SipURI) else None
         followed = follows(request, flow, names)
@@ -494,8 +412,11 @@ class Proxy:
             dialog_flow=proxied.dialog_flow,
             bound=proxied.bound and not proxied.in_front,
             insecure=proxied.found is not None and proxied.found.insecure,
-            consumed=self._consumed(
-                proxied.request, proxied.identity is not None or proxied.claims is not None, proxied.in_front
+            consumed=for_us(
+                self._realms,
+                proxied.request,
+                proxied.identity is not None or proxied.claims is not None,
+                proxied.in_front,
             ),
         )
         self.counters.proxied += 1
@@ -514,48 +435,6 @@ class Proxy:
             dialog_scope(request.call_id, party(self._domains, request.from_.uri), trusted),
             dialog_scope(request.call_id, to, here or proxied.in_front),
         )
-
-    def _before(self, request: Request, flow: IFlow) -> Proxied | None:
-        """What this request was before it left here, when it is a copy on its way that has led here again: a spiral.
-
-        It must be the very request, and come from where it left: whoever has got the copy knows its branch, and could
-        send another one by it, or the same one, and be taken for its sender from then on.
-        """
-        transaction = self._layer.sent(request.via.branch, request.method)
-        sending = None if transaction is None else transaction.user
-        branch = sending.user if isinstance(sending, Sending) else None
-        if transaction is None or not isinstance(branch, Branch) or transaction.flow.local != flow.peer:
-            return None
-        sent = transaction.data
-        try:
-            copy = parse_message(sent, Limits(head=len(sent), lines=len(sent)))
-        except MessageError:
-            return None
-        same = isinstance(copy, Request) and _identifying(copy) == _identifying(request)
-        return branch.proxied if same else None
-
-    def _consumed(self, request: Request, ours: bool, in_front: bool = False) -> frozenset[int]:
-        """Which header lines have credentials for us (RFC 3261 20.28): no secret of our users goes any further.
-
-        ``ours``: somebody of ours has sent it; then what names no realm, such as a bearer token, is for us as well. In
-        Authorization they are for us when a callee has asked for them in our name, unless we stand in front of it.
-        """
-        if "proxy-authorization" not in request.fields and "authorization" not in request.fields:
-            return frozenset()
-        consumed: set[int] = set()
-        for place, name, value in credentials_lines(request):
-            proxy = name == "proxy-authorization"
-            try:
-                found = [one.params.get("realm") for one in parse_credentials([value])]
-                realms = [None if realm is None else realm.lower() for realm in found]
-            except MessageError:
-                realms = [None]
-            if any(
-                (realm in self._realms and (proxy or not in_front)) or (realm is None and proxy and ours)
-                for realm in realms
-            ):
-                consumed.add(place)
-        return frozenset(consumed)
 
     def _reach(self, bindings: Sequence[Binding], secure: bool, *, gruu: bool = False) -> Found:
         return reach(bindings, self._wall_clock(), secure, self._roads.find, gruu=gruu)
@@ -591,21 +470,6 @@ class Proxy:
         self._answering.answer(transaction, verdict.status, verdict.reason, fields, kept=False, steps=steps)
 
 
-def _identifying(
-    request: Request,
-) -> tuple[str, list[str], list[str], list[str], list[str], list[str], bytes]:
-    every = request.all
-    return (
-        request.uri_text,
-        every("from"),
-        every("to"),
-        every("call-id"),
-        every("cseq"),
-        every("route"),
-        request.body,
-    )
-
-
 def _contact(uri: URI) -> bool:
     """Whether ``uri``, of a request within a dialog, is what somebody gave as Contact, be the host one of ours: on the
     machine of the server itself it is. Such a URI has a port; AORs and GRUUs have none."""
@@ -622,9 +486,9 @@ def _q(target: Target) -> int:
 
 def _found_text(found: Found) -> str:
     parts = [f"{len(found.targets)} {'target' if len(found.targets) == 1 else 'targets'}"]
-    parts.extend([f"{contact} left out: {why}" for contact, why in found.left_out])
+    parts.extend([f"{without_password(contact)} left out: {why}" for contact, why in found.left_out])
     return "; ".join(parts)
 
 
 def _routing_text(routing: Routing) -> str:
-    return ", ".join([target.uri for target in routing.targets]) or "no targets"
+    return ", ".join([without_password(target.uri) for target in routing.targets]) or "no targets"

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sipframe.decisions import Detail, RawStep, cut
+from sipframe.decisions import Detail, RawStep, cut, without_password
 from sipframe.events import Events
 from sipframe.interfaces import IFlow
 from sipframe.message import REASONS, MessageError, Request, Response
@@ -41,7 +41,7 @@ from sipframe.transaction import ClientUser, ServerTransaction, TimerQueue, canc
 from sipframe.verdicts import Target, Unavailable
 
 if TYPE_CHECKING:
-    from sipframe.proxy.core import Proxied
+    from sipframe.proxy.proxied import Proxied
 
 __all__ = ["Answering", "Fork", "Outgoing", "ProxyCounters"]
 
@@ -52,7 +52,6 @@ _ANOTHER_FLOW: Final = (408, 430)
 _MOST_STEPS: Final = 500
 """How many steps the record of one request may have before provisional answers leave none: a callee may send as many as
 it likes."""
-_TO: Final = "to {} {}".format
 _ELSEWHERE: Final = ('SIP;cause=200;text="Call completed elsewhere"',)
 """Why a phone need not show a call that it missed (RFC 3326 2)."""
 
@@ -461,7 +460,7 @@ class Branch(Inquiry, SendingUser):
     def fired(self, event: str) -> None:
         """Timer C (RFC 3261 16.8), or 64*T1 after the CANCEL."""
         fork = self._fork
-        fork.note("RFC 3261 16.8", "TimerC", (_TO, self._target.uri, "rang for too long"))
+        fork.note("RFC 3261 16.8", "TimerC", (_rang_text, self._target.uri))
         fork.tell(fork.context.timer_c, self._number)
 
     # The request of it (sipframe.sending.Composer).
@@ -574,12 +573,16 @@ class Branch(Inquiry, SendingUser):
 
 def _sent_text(uri: str, flow: IFlow) -> str:
     peer = flow.peer
-    return f"to {uri} by {flow.transport} {peer.host}:{peer.port}"
+    return f"to {without_password(uri)} by {flow.transport} {peer.host}:{peer.port}"
+
+
+def _rang_text(uri: str) -> str:
+    return f"to {without_password(uri)} rang for too long"
 
 
 def _came_text(reason: str, uri: str) -> str:
-    return f"{reason}, from {uri}"
+    return f"{reason}, from {without_password(uri)}"
 
 
 def _failed_text(uri: str, reason: str) -> str:
-    return f"{uri}: {reason}"
+    return f"{without_password(uri)}: {reason}"
