@@ -260,6 +260,18 @@ def test_no_secret_of_a_user_goes_to_the_callee(server: Server, secret: str) -> 
         assert isinstance(request, Response) or b"sesame" not in request.to_bytes()
 
 
+def test_no_password_of_a_uri_is_recorded(server: Server) -> None:
+    # RFC 3261 19.1.1
+    (alice,) = registered(server, "alice")
+    gateway = server.phone("sip:gw@example.org", host=GATEWAY)
+    _ = gateway.flow
+    gateway.answering["MESSAGE"] = lambda one: one.answer(200)
+    assert status(alice, uri=f"sip:x:sesame@{GATEWAY}") == 200
+    told = decision(server, "MESSAGE")
+    assert f"sip:x@{GATEWAY}" in told.steps[-1].reason
+    assert "sesame" not in repr(told)
+
+
 def test_a_domain_in_capitals_is_the_realm_that_phones_are_asked_in() -> None:
     with serving(domains=("Example.COM",)) as server:
         alice, bob = registered(server, "alice", "bob")
