@@ -244,16 +244,19 @@ def table(runs: list[Run], given: argparse.Namespace) -> str:
         row("---", *["---:"] * (len(given.servers) + len(compared) + 1)),
     ]
     for work, one in given.works.items():
-        if not one.servers:
-            costs = [spread([run.cost for run in of[work, name].values()]) for name in given.servers]
-            ratios = [spread(paired(of[work, OURS], of[work, name], "cost"), 2) for name in compared]
-            lines.append(row(f"{work}: {one.says}", *costs, *ratios, one.goal))
+        doers = {OURS: SLOW} if SLOW in one.servers else {name: name for name in given.servers}
+        did = {name: of[work, doers[name]] if name in doers else {} for name in given.servers}
+        costs = [spread([run.cost for run in did[name].values()]) for name in given.servers]
+        ratios = [spread(paired(did[OURS], did[name], "cost"), 2) for name in compared]
+        lines.append(row(f"{work}: {one.says}", *costs, *ratios, one.goal or "-"))
     lines += ["", *rates(of, given), ""]
     shares = [100 * share for share in paired(of["slow", SLOW], of["W1", OURS], "rate")]
     if shares:
+        by_cpu = [100 * share for share in paired(of["W1", OURS], of["slow", SLOW], "cost")]
         most = PluginLimits().in_flight
         lines += [
             f"Look-ups of {1000 * _DELAY:.0f} ms: {spread(shares)} % of the throughput of W1; the goal is 80 %.",
+            f"By CPU time it is {spread(by_cpu)} %, which others on the machine change less.",
             f"The limit of a plug-in, {most} look-ups in flight, is {most / _DELAY:,.0f} operations/s.",
         ]
     lines.append(f"{os.cpu_count()} cores. {'; '.join(versions().values())}.")

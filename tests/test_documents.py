@@ -310,7 +310,8 @@ def test_what_a_reload_takes_into_use_is_documented() -> None:
 
 def test_options_that_other_pages_name_exist() -> None:
     elsewhere = {"--pidfile", "--help", "--version", "--user", "--auth"}
-    cli = " ".join(path.read_text(encoding="utf-8") for path in modules("cli"))
+    commands = [*modules("cli"), *sorted((ROOT / "benchmarks").glob("*.py"))]
+    cli = " ".join(path.read_text(encoding="utf-8") for path in commands)
     unknown = []
     for path in DOCUMENTS:
         for name in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", path.read_text(encoding="utf-8")):
