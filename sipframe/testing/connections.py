@@ -133,6 +133,7 @@ class StreamEnd:
         """The host is gone: nobody on it is told, and the other end's host answers nothing but resets."""
         if self._state != _GONE:
             self._state = _GONE
+            self.protocol = None
             self.under_way.clear()
             self._network.timeline.soon(self.other.lost, ConnectionLost("Connection reset by peer"))
 
@@ -277,8 +278,9 @@ class StreamEnd:
         failure = Failure(reason)
         if protocol is not None:
             protocol.connectionLost(failure)
-        if self.when_lost is not None:
-            self.when_lost(failure)
+        told, self.when_lost = self.when_lost, None
+        if told is not None:
+            told(failure)
 
     def __repr__(self) -> str:
         return f"<memory connection of {self.local.host}:{self.local.port} to {self.remote.host}:{self.remote.port}>"
@@ -301,19 +303,20 @@ class MemoryPort:
         self._shown = shown
         self._port = port
         self._factory = factory
-        self._open = False
+        self.open = False
+        """While it listens."""
         self.accepted: list[StreamEnd] = []
         """Our ends of the connections that may still be there."""
 
     def startListening(self) -> None:
         """Take the port. Raises CannotListenError."""
         self._port = self._network.bind("TCP", self._hosts, self._port, self)
-        self._open = True
+        self.open = True
         self._factory.doStart()
 
     def stopListening(self) -> Deferred[None]:
         """Give it back; connections go on."""
-        if self._open:
+        if self.open:
             self.vanish()
             self._factory.doStop()
         return succeed(None)
@@ -322,8 +325,8 @@ class MemoryPort:
 
     def vanish(self) -> None:
         """The host is gone, and nobody on it is told."""
-        if self._open:
-            self._open = False
+        if self.open:
+            self.open = False
             self._network.unbind("TCP", self._hosts, self._port)
 
     def getHost(self) -> IPv4Address | IPv6Address:
@@ -399,6 +402,11 @@ class Connector:
             self.stopConnecting()
         elif self.end is not None:
             self.end.loseConnection()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it neither has a connection nor is about to."""
+        return self._state == "disconnected"
 
     def getDestination(self) -> IPv4Address | IPv6Address:
         """Where to."""

@@ -46,13 +46,14 @@ class MemoryDatagramPort:
         self._protocol = protocol
         self._source = Address(hosts[0], port)
         self._connected: Address | None = None
-        self._open = False
+        self.open = False
+        """While it listens."""
 
     def startListening(self) -> None:
         """Take the port. Raises CannotListenError."""
         port = self._network.bind("UDP", self._hosts, self._wanted, self)
         self._source = Address(self._hosts[0], port)
-        self._open = True
+        self.open = True
         self._protocol.makeConnection(cast(Any, self))
 
     def stopListening(self) -> Deferred[None]:
@@ -62,14 +63,14 @@ class MemoryDatagramPort:
 
     def cut(self) -> None:
         """The port is gone."""
-        if self._open:
+        if self.open:
             self.vanish()
             self._protocol.doStop()
 
     def vanish(self) -> None:
         """The host is gone, and nobody on it is told."""
-        if self._open:
-            self._open = False
+        if self.open:
+            self.open = False
             self._network.unbind("UDP", self._hosts, self._source.port)
 
     loseConnection = stopListening
@@ -89,7 +90,7 @@ class MemoryDatagramPort:
         target = self._connected if addr is None else Address(addr[0], addr[1])
         if target is None:
             raise ValueError("an address, or connect() before")
-        if self._open:
+        if self.open:
             self._network.send_datagram(self._source, target, bytes(packet))
         return len(packet)
 

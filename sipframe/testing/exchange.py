@@ -146,7 +146,7 @@ class Exchange:
             return False
         key = (proxy, choice.realm)
         if key in self._tried and not choice.stale:
-            del self.phone.spaces[key]
+            _ = self.phone.spaces.pop(key, None)  # another request may have been quicker
             return False
         self.phone.challenged.setdefault(key, set()).add(self._to)
         space = self.phone.spaces.get(key)

@@ -91,7 +91,7 @@ class MemoryReactor(Owner):
         """Open a UDP port. Raises CannotListenError."""
         made = MemoryDatagramPort(self.network, *self._bound_to(interface), port, protocol)
         made.startListening()
-        self._ports.append(made)
+        self._has(made)
         return made
 
     def listenTCP(
@@ -100,8 +100,11 @@ class MemoryReactor(Owner):
         """Open a TCP port. Raises CannotListenError."""
         made = MemoryPort(self.network, self, *self._bound_to(interface), port, factory)
         made.startListening()
-        self._ports.append(made)
+        self._has(made)
         return made
+
+    def _has(self, port: MemoryDatagramPort | MemoryPort) -> None:
+        self._ports = [*[one for one in self._ports if one.open], port]
 
     def connectTCP(
         self,
@@ -115,7 +118,7 @@ class MemoryReactor(Owner):
         version = 6 if ":" in self.network.hosts.get(host, host) else 4
         local = (self._of_version(version)[0], 0) if bindAddress is None else bindAddress
         made = Connector(self.network, self, local, (host, port), factory, timeout)
-        self._connectors = [one for one in self._connectors if one.end is None or one.end.connected]
+        self._connectors = [one for one in self._connectors if not one.idle]
         self._connectors.append(made)
         made.connect()
         return made

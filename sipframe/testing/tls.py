@@ -85,6 +85,7 @@ class TLSClient(TransportProtocol):
         self._in, self._out = MemoryBIO(), MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
         self._open = False
+        self._ended = False
         self._failure = ""
 
     def connectionMade(self) -> None:
@@ -92,6 +93,8 @@ class TLSClient(TransportProtocol):
         self._shake()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._ended:
+            return
         self._in.write(data)
         if not self._open:
             self._shake()
@@ -104,13 +107,14 @@ class TLSClient(TransportProtocol):
                 self._fail(failed)
                 return
             if not plain:
-                self.transport.loseConnection()  # close_notify
+                self._end()  # close_notify: what is written now would go nowhere
+                self.transport.loseConnection()
                 break
             self._inner.received(plain)
         self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._open = False
+        self._end()
         self._inner.lost(self._failure or why(reason))
 
     def write(self, data: bytes) -> None:
@@ -127,8 +131,12 @@ class TLSClient(TransportProtocol):
             except SSLError:
                 pass  # ours is written; the server's is not waited for
             self._flush()
-            self._open = False
+        self._end()
         self.transport.loseConnection()
+
+    def _end(self) -> None:
+        self._open = False
+        self._ended = True
 
     def _shake(self) -> None:
         try:
@@ -143,7 +151,7 @@ class TLSClient(TransportProtocol):
             self._inner.opened_as(str(self._tls.version()))
 
     def _fail(self, failed: SSLError) -> None:
-        self._open = False
+        self._end()
         self._failure = f"TLS: {getattr(failed, 'verify_message', '') or failed.reason or failed}"
         self._flush()
         self.transport.loseConnection()
