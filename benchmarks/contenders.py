@@ -107,7 +107,7 @@ class Server:
     """A server on core ``core``, from its ready line to its end; a context manager."""
 
     def __init__(self, name: str, place: Place, core: int) -> None:
-        place.folder.mkdir(parents=True)
+        place.folder.mkdir(parents=True, exist_ok=True)
         self.place = place
         command = CONTENDERS[name](place)
         self._log = place.folder / "log"

@@ -143,7 +143,7 @@ class Run(NamedTuple):
 
 def measure(number: int, work: str, name: str, rate: float, given: argparse.Namespace, made: Made) -> Run:
     """Start a server, load it, and stop it. Raises RuntimeError when that cannot be done."""
-    folder = made.folder / f"{number}-{work}-{name}"
+    folder = Path(tempfile.mkdtemp(prefix=f"{number}-{work}-{name}-", dir=made.folder))
     one = WORKS[work]
     place = Place(folder, made.accounts, *made.certificates[one.certificate], unused_port(), unused_port())
     cores = [core for core in sorted(os.sched_getaffinity(0)) if core != given.core] or [given.core]
@@ -176,6 +176,18 @@ def measure(number: int, work: str, name: str, rate: float, given: argparse.Name
     )
 
 
+def measured(
+    number: int, work: str, name: str, rate: float, given: argparse.Namespace, made: Made
+) -> Run | None:
+    """The same; tried once more when it cannot be done, as somebody may have taken a port that was unused."""
+    for _ in range(2):
+        try:
+            return measure(number, work, name, rate, given, made)
+        except (RuntimeError, OSError) as error:
+            print(f"round {number + 1}: {work} {name}: {error}", file=sys.stderr, flush=True)
+    return None
+
+
 class Made(NamedTuple):
     """What is made once, in ``folder``."""
 
@@ -206,11 +218,9 @@ def main() -> None:
         for number in range(given.rounds):
             rate = _USUAL_RATE
             for work, name in plan(given, number):
-                try:
-                    run = measure(number, work, name, rate, given, made)
-                except RuntimeError as error:
+                run = measured(number, work, name, rate, given, made)
+                if run is None:
                     failures += 1
-                    print(f"round {number + 1}: {work} {name}: {error}", file=sys.stderr, flush=True)
                     continue
                 if (work, name) == ("W1", OURS):
                     rate = run.rate

@@ -73,12 +73,12 @@ class Sipp(NamedTuple):
         finally:
             if process.returncode is None:
                 process.kill()
-        if not figures.exists():
+        rows = _rows(figures)
+        if not rows:
             raise RuntimeError(
                 "SIPp has failed:\n" + (self.folder / "sipp.log").read_text(errors="replace")[-3000:]
             )
-        with figures.open(newline="") as file:
-            last = list(csv.DictReader(file, delimiter=";"))[-1]
+        last = rows[-1]
         return Load(
             operations=int(last["SuccessfulCall(C)"]) * operations,
             failed=int(last["FailedCall(C)"]),
@@ -144,6 +144,13 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
         if time.monotonic() > until:
             raise RuntimeError("SIPp does not end")
         time.sleep(0.005)
+
+
+def _rows(figures: Path) -> list[dict[str, str]]:
+    if not figures.exists():
+        return []
+    with figures.open(newline="") as file:
+        return list(csv.DictReader(file, delimiter=";"))
 
 
 def _epoch(moment: str) -> float:
