@@ -2,8 +2,8 @@
 
     python benchmarks/complexity.py [WORDS]       only the rows whose names have all WORDS in them
 
-Each row is one shape of input for one reader; columns are sizes, in nanoseconds an octet, the best of two runs, CPU time. The
-last one is how much dearer an octet is at the largest size than at 16 KiB: 1 is linear, 64 is quadratic.
+Each row is one shape of input for one reader; columns are sizes, in nanoseconds an octet, the best of two runs, CPU
+time. The last one is how much dearer an octet is at the largest size than at 16 KiB: 1 is linear, 64 is quadratic.
 """
 
 from __future__ import annotations

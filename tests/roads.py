@@ -7,7 +7,7 @@ from itertools import count
 
 from sipframe.interfaces import IFlow
 from sipframe.message import Request, Response, parse_message, response_bytes
-from sipframe.roads import Hop, OurEnd
+from sipframe.roads import FlowText, Hop, OurEnd
 from tests.fakes import FakeFlow
 
 __all__ = ["FakeRoads", "Waiter", "answer_to", "entropy", "sent"]
@@ -60,8 +60,8 @@ class FakeRoads:
     def end_of(self, flow: IFlow) -> OurEnd:
         return OurEnd(flow.transport, flow.local.host, flow.local.port)
 
-    def find(self, text: str | None) -> IFlow | None:
-        return self.found.get(text or "")
+    def find(self, name: str | FlowText | None) -> IFlow | None:
+        return self.found.get(name) if isinstance(name, str) else None
 
 
 def entropy() -> Callable[[int], bytes]:

@@ -284,7 +284,8 @@ class Sending(ApplicationTestCase):
         )
         for transport in ("udp", "tcp", "tls"):
             response = yield service.send("OPTIONS", f"sip:{transport}@localhost")
-            assert response.status == 403  # From names the domain, which is nobody's to name; it was understood
+            # From names the domain, which is nobody's to name; it was understood.
+            assert response.status == 403
         # sips, and a name that is not proved.
         assert (yield service.send("OPTIONS", "sips:tls@localhost")).status == 404
         status, reason = yield self.fails(service.send("OPTIONS", "sip:tls@elsewhere.example.com"))

@@ -21,7 +21,7 @@ from sipframe.verdicts import Address
 __all__ = ["OurEnds"]
 
 _FRESH_FOR = 1000
-"""How often what was found out is used before it is found out anew: an address or a route of this machine may change."""
+"""How often what was found out is used before it is found out anew: addresses and routes of this machine change."""
 _EVERYWHERE = ("", "0.0.0.0", "::")
 
 
