@@ -228,7 +228,7 @@ class Phone:
                     return waiting.result()
                 left -= wait
                 wait = min(2 * wait, 4.0) if wait < 4.0 else wait
-            raise NoAnswer("nothing came")
+            raise NoAnswer(f"nothing came to {data.partition(b' ')[0].decode()}")
         finally:
             del self._waiting[branch]
 

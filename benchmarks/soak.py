@@ -30,6 +30,8 @@ from tests.interop.accounts import import_accounts
 
 TRANSPORTS = ("udp", "tcp", "tls")
 FLAT = 0.02
+LASTING = 90
+"""Seconds: what phones that vanish leave behind is gone soon, and does not fill what one user may have."""
 
 
 class Soak:
@@ -60,7 +62,8 @@ class Soak:
         try:
             await self._act(phone)
         except (NoAnswer, OSError) as error:
-            self.done[f"failed: {str(error) or type(error).__name__}"] += 1
+            transport = phone.flow.transport if phone.flow else "nothing"
+            self.done[f"failed by {transport}: {str(error) or type(error).__name__}"] += 1
             phone.disconnect()
         finally:
             self.free.append(phone)
@@ -70,14 +73,14 @@ class Soak:
         if phone.flow is None or kind < 0.05:
             transport = self.chance.choice(TRANSPORTS)
             await phone.connect(transport)
-            self._note(f"register by {transport}", (await phone.register()).status)
+            self._note(f"register by {transport}", (await phone.register(LASTING)).status)
         elif kind < 0.1:
             phone.disconnect()
             self.done["disconnect"] += 1
         elif kind < 0.15:
             self._note("unregister", (await phone.register(expires=0)).status)
         elif kind < 0.6:
-            self._note("refresh", (await phone.register()).status)
+            self._note("refresh", (await phone.register(LASTING)).status)
         else:
             callee = self.chance.choice(self.phones)
             response = await phone.call(callee.name, self.chance.uniform(0, 2))

@@ -300,6 +300,11 @@ class SIPService(Service):
         """What the proxy has done since the start; None while nothing runs."""
         return None if self._running is None else self._running.proxy_counters
 
+    def held(self) -> int:
+        """How many connections and transactions there are."""
+        running = self._running
+        return 0 if running is None else len(running.ground.streams) + len(running.layer)
+
     def transactions(self) -> dict[tuple[str, str], int]:
         """How many transactions there are, by machine and state. Looks at each."""
         return {} if self._running is None else dict(self._running.layer.active())

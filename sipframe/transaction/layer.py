@@ -192,6 +192,10 @@ class TransactionLayer:
 
     # From the service.
 
+    def __len__(self) -> int:
+        """How many transactions there are."""
+        return len(self._servers) + len(self._client_side.transactions)
+
     def active(self) -> Counter[tuple[str, str]]:
         """How many transactions there are, by machine and state. Looks at each: for stopping and for reports."""
         return Counter((one.machine, one.state) for one in self._everything())
