@@ -765,6 +765,14 @@ class TestLateness:
         assert (world.statuses(), world.contacts()) == ([503, 200], [BOB])
         assert world.store.snapshots[AOR].bindings[0].cseq == 2
 
+    def test_a_store_that_takes_its_time_takes_it_from_what_is_left(self, world: World) -> None:
+        slow = Slow()
+        world.store.replaces = [slow]
+        world.bind(1)
+        world.clock.advance(3.0)
+        slow.answer(True)
+        assert world.answers[0].fields.startswith(f"Contact: <{BOB}>;expires=3597\r\n")
+
     def test_an_answer_at_the_last_moment_counts(self, world: World) -> None:
         slow = Slow()
         world.authenticator.answer = slow

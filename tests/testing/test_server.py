@@ -419,6 +419,55 @@ def test_the_same_seed_gives_the_same_wire_octet_for_octet(transport: str) -> No
     assert len(set(wires.values())) == 4
 
 
+def test_a_wall_clock_that_is_set() -> None:
+    with Server(users=USERS) as server:
+        assert alice(server).register(expires=600).status == 200
+        began, passed = server.now(), server.network.timeline.now
+        server.step_clock(-500.0)
+        assert (server.now(), server.network.timeline.now) == (began - 500.0, passed)
+        server.advance(700.0)
+        assert server.bindings(ALICE)
+        server.step_clock(500.0)
+        assert not server.bindings(ALICE)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_has_ended_is_held_by_nobody(transport: str) -> None:
+    with Server(users=USERS) as server:
+        for _ in range(5):
+            phone = alice(server, transport)
+            assert phone.register().status == 200
+            phone.flow.close()
+            server.advance(60)
+            server.restart()
+        for reactor in (server.reactor, server._phones.reactor):
+            assert len(reactor._connectors) <= 1
+            assert len(reactor._ports) <= 5
+
+
+def test_a_phone_whose_tls_was_closed_says_nothing_more() -> None:
+    with Server(users=USERS, network=Network(delay=0.1)) as server:
+        phone = alice(server, "tls")
+        asked = phone.begin("OPTIONS")
+        phone.flow.close()
+        server.advance(1.0)  # the answer was on its way
+        assert (phone.flow.alive, phone.flow.opened, asked.answer) == (False, False, None)
+        phone.flow.send(b"OPTIONS sip:example.com SIP/2.0\r\n\r\n")
+        server.advance(1.0)
+        assert not list(server.log)
+
+
+def test_two_requests_of_a_phone_with_a_wrong_password() -> None:
+    with Server(users=USERS) as server:
+        phone = server.phone(ALICE, password="wrong")
+        exchanges = [phone.begin_register(), phone.begin("MESSAGE", ALICE)]
+        server.settle()
+        assert [one.answer and one.answer.status for one in exchanges] == [401, 407]
+        exchanges = [phone.begin("MESSAGE", ALICE), phone.begin("MESSAGE", ALICE)]
+        server.settle()
+        assert [one.answer and one.answer.status for one in exchanges] == [407, 407]
+
+
 def test_addresses() -> None:
     with Server(listen=(ListenAddress.parse("udp:5080:interface=192.0.2.1"),)) as server:
         assert server.address() == ("192.0.2.1", 5080)
