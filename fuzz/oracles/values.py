@@ -101,9 +101,9 @@ def addresses(data: bytes) -> None:
         assert _from_match(careful) == one
     for address in many or ():
         assert parse_name_addrs([str(address)]) == (address,)
-        for read in (lambda it: it.uri, lambda it: it.q, lambda it: it.expires, lambda it: it.tag):
+        for name in ("uri", "q", "expires", "tag"):
             try:
-                read(address)
+                getattr(address, name)
             except MessageError as error:
                 assert error.reason.isprintable()
         expires = address.expires
