@@ -31,7 +31,8 @@ DOMAIN = "localhost"
 PASSWORD = "secret"
 T1 = 0.5
 PATIENCE = 40.0
-"""Longer than a server lets a call to nobody ring: 64 T1 (RFC 3261 16.7)."""
+CALLING = 120.0
+"""The same for an INVITE: a proxy may give several places 64 T1 each (RFC 3261 16.7, RFC 3263 4.3)."""
 _LIMITS = Limits(head=65_535, lines=1_000)
 
 
@@ -219,7 +220,8 @@ class Phone:
             raise NoAnswer("there is no connection")
         waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[branch] = waiting
-        wait, left = T1 if flow.transport == "udp" else PATIENCE, PATIENCE
+        left = CALLING if data.startswith(b"INVITE") else PATIENCE
+        wait = T1 if flow.transport == "udp" else left
         try:
             while left > 0:
                 flow.send(data)

@@ -83,7 +83,13 @@ class Soak:
             self._note("refresh", (await phone.register(LASTING)).status)
         else:
             callee = self.chance.choice(self.phones)
-            response = await phone.call(callee.name, self.chance.uniform(0, 2))
+            try:
+                response = await phone.call(callee.name, self.chance.uniform(0, 2))
+            except NoAnswer as error:
+                if str(error) != "nothing came to BYE":
+                    raise
+                self.done["call, BYE not answered"] += 1  # RFC 4320 4.2: the callee has vanished
+                return
             self._note(f"call, last {response.cseq.method}", response.status)
 
     def _note(self, what: str, status: int) -> None:
