@@ -7,9 +7,8 @@ variable, which coroutines inherit, is made only for what waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
 
 from sipframe.seams.inquiry import Inquiry
 
@@ -31,13 +30,28 @@ class Current:
         """What a coroutine inherited is its own, whatever has resumed it."""
         return self.inherited() or self.asking
 
-    @contextmanager
-    def of(self, inquiry: Inquiry | None) -> Iterator[None]:
-        """Run what waits, or has waited, for ``inquiry``."""
-        token = self._inherited.set(inquiry)
-        before, self.asking = self.asking, inquiry
-        try:
-            yield
-        finally:
-            self.asking = before
-            self._inherited.reset(token)
+    def of(self, inquiry: Inquiry | None) -> _Working:
+        """Run what waits, or has waited, for ``inquiry``: a context manager, to be used once."""
+        return _Working(self, self._inherited, inquiry)
+
+
+class _Working:
+    """While it lasts, the code that runs works for one inquiry. A generator would cost each answer that waits."""
+
+    __slots__ = ("_before", "_current", "_inherited", "_inquiry", "_token")
+
+    def __init__(
+        self, current: Current, inherited: ContextVar[Inquiry | None], inquiry: Inquiry | None
+    ) -> None:
+        self._current = current
+        self._inherited = inherited
+        self._inquiry = inquiry
+
+    def __enter__(self) -> None:
+        current = self._current
+        self._token: Token[Inquiry | None] = self._inherited.set(self._inquiry)
+        self._before, current.asking = current.asking, self._inquiry
+
+    def __exit__(self, *failure: object) -> None:
+        self._current.asking = self._before
+        self._inherited.reset(self._token)
