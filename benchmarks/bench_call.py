@@ -123,7 +123,7 @@ def proxy() -> tuple[UDPEndpoint, Wire, Clock]:
         tokens=FlowTokens(b"k" * 32),
         branches=Branches(b"k" * 32),
         counters=ProxyCounters(),
-        underway=set(),
+        underway={},
         queue=cache(layer.queues.queue),
     )
     return endpoint, wire, clock

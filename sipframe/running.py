@@ -209,7 +209,7 @@ class Running:
         self._resolver = resolver
         self._signing = FlowTokens(key), Branches(key), ProxyCounters()
         self._queue = cache(self.layer.queues.queue)
-        self.underway: set[Fork] = set()
+        self.underway: dict[Fork, None] = {}
         """The proxied requests whose branches have not all ended."""
         self.uas.proxy = self._proxy(self.plugged, settings)
         self.application = Application(

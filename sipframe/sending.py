@@ -90,7 +90,7 @@ class Sender:
         self.entropy = entropy
         self._most = most
         self.failed = failed
-        self.underway: set[Sending] = set()
+        self.underway: dict[Sending, None] = {}
         """The requests that have no final response yet."""
 
     def send(self, request: Composer, ways: Iterable[IFlow | Hop], user: SendingUser) -> Sending:
@@ -99,14 +99,14 @@ class Sender:
         if len(self.underway) >= self._most:
             user.failed(sending, 503, "too many requests of ours are on their way")
         else:
-            self.underway.add(sending)
+            self.underway[sending] = None
             sending.go_on()
         return sending
 
     def stop(self) -> None:
         """Every request that is on its way has failed."""
         while self.underway:
-            self.underway.pop().give_up(503, "the server is stopping")
+            self.underway.popitem()[0].give_up(503, "the server is stopping")
 
 
 class Sending(ClientUser):
@@ -291,7 +291,7 @@ class Sending(ClientUser):
 
     def _end(self) -> None:
         self.over = True
-        self._sender.underway.discard(self)
+        self._sender.underway.pop(self, None)
         self._ways.clear()
 
     def _let_go(self) -> None:

@@ -85,7 +85,7 @@ class Proxy:
 
     What it asks holds for as long as it lives: a reload makes another one, with the same ``tokens`` and ``branches``.
     ``queue(event, seconds)`` gives a timer queue, ``timeout`` is 64*T1; ``realms`` are those that credentials for us
-    name. ``underway`` is the set of requests whose branches have not all ended.
+    name. ``underway`` are the requests whose branches have not all ended, in their order.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Proxy:
         tokens: FlowTokens,
         branches: Branches,
         counters: ProxyCounters,
-        underway: set[Fork],
+        underway: dict[Fork, None],
         gruus: Gruus | None = None,
         queue: Callable[[str, float], TimerQueue],
         timeout: float = 32.0,

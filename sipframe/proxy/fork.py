@@ -137,7 +137,7 @@ class Outgoing:
         timer_cancel: TimerQueue,
         tls_by_transport: bool,
         counters: ProxyCounters,
-        underway: set[Fork],
+        underway: dict[Fork, None],
     ) -> None:
         self.sender = sender
         self.roads: Roads = sender.roads
@@ -226,7 +226,7 @@ class Fork:
 
     def begin(self, targets: Sequence[Target]) -> None:
         """Forward the request to ``targets``."""
-        self.out.underway.add(self)
+        self.out.underway[self] = None
         self.out.counters.calls_underway += 1
         self.tell(self.context.add_targets, targets)
 
@@ -313,7 +313,7 @@ class Fork:
             case DropBranch():
                 self.branches[action.branch].drop()
             case Done():
-                self.out.underway.discard(self)
+                self.out.underway.pop(self, None)
                 self.out.counters.calls_underway -= 1
                 if not action.answered and not self.transaction.answered:
                     self.transaction.drop()  # RFC 4320 4.2
