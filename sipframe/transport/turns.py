@@ -12,15 +12,23 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["HANDSHAKES_AT_ONCE", "KEEPALIVES_FOR_ONE", "MESSAGES_AT_ONCE", "Shakes", "Turns", "Waits"]
+__all__ = [
+    "HANDSHAKES_AT_ONCE",
+    "KEEPALIVES_FOR_ONE",
+    "MESSAGES_AT_ONCE",
+    "STRANGERS",
+    "Shakes",
+    "Turns",
+    "Waits",
+]
 
 MESSAGES_AT_ONCE: Final = 16
 """Messages of one connection that are answered before others have their turn."""
 KEEPALIVES_FOR_ONE: Final = 64
 """CRLFs that count as much as one message."""
-HANDSHAKES_AT_ONCE: Final = 8
+HANDSHAKES_AT_ONCE: Final = 4
 """Steps of TLS handshakes in one turn of the reactor: a step may take a millisecond."""
-_STRANGERS: Final = 16
+STRANGERS: Final = 8
 """Messages of connections that nobody has registered by, in one turn of the reactor."""
 
 
@@ -93,7 +101,7 @@ class Turns:
         self._call = self._clock.callLater(0, self._go_on)
         for _ in range(len(known)):
             self._take(known.popleft(), MESSAGES_AT_ONCE)
-        for _ in range(min(len(others), _STRANGERS)):
+        for _ in range(min(len(others), STRANGERS)):
             self._take(others.popleft(), 1)
         if not (known or others):
             self._call.cancel()

@@ -31,7 +31,7 @@ READS_PER_WAKE_UP: Final = 64
 """Datagrams read before connections have their turn."""
 _READ_AHEAD: Final = 4_096
 """Datagrams read to see who is there, when there are more than those."""
-_STRANGERS_PER_WAKE_UP: Final = 16
+_STRANGERS_PER_WAKE_UP: Final = 8
 """Datagrams of strangers that are answered then before connections have their turn."""
 _PADDING: Final = b"\r\n\t \0"
 """What keep-alives are made of: CRLFs, and the blanks and NULs that some phones send."""

@@ -40,10 +40,11 @@ class Server:
     def __init__(self, settings: TLSSettings) -> None:
         self.identity = TLSIdentity(settings)
         self.sink = RecordingSink()
-        self.ground, _ = ground_for(self.sink)
+        self.ground, self._clock = ground_for(self.sink)
         self._factory = StreamFactory(self.ground, self.identity)
 
     def connect(self, context: ssl.SSLContext, name: str | None = None) -> TLSClient:
+        self._clock.advance(0)  # each in a turn of its own
         layer = self._factory.buildProtocol(PEER)
         assert layer is not None
         wire = Wire()

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 
 from sipframe.transport import StreamFactory, StreamProtocol
-from sipframe.transport.turns import HANDSHAKES_AT_ONCE, KEEPALIVES_FOR_ONE, MESSAGES_AT_ONCE
+from sipframe.transport.turns import HANDSHAKES_AT_ONCE, KEEPALIVES_FOR_ONE, MESSAGES_AT_ONCE, STRANGERS
 from tests.transport.recording import OPTIONS, RecordingSink, Wire, ground_for
 
 MANY = 100
@@ -86,8 +86,8 @@ def test_who_has_registered_does_not_wait_for_strangers() -> None:
     assert it.answered()["192.0.2.51"] == 1
     before = it.answered().total()
     it.turn()
-    assert it.answered().total() - before == 16
-    for _ in range(10):
+    assert it.answered().total() - before == STRANGERS
+    for _ in range(20):
         it.turn()
     counts = sorted(it.answered()[f"192.0.2.{number}"] for number in range(2, 51))
     assert counts[-1] - counts[0] <= 1
