@@ -310,7 +310,8 @@ def test_what_a_reload_takes_into_use_is_documented() -> None:
 
 def test_options_that_other_pages_name_exist() -> None:
     elsewhere = {"--pidfile", "--help", "--version", "--user", "--auth"}
-    commands = [*modules("cli"), *sorted((ROOT / "benchmarks").glob("*.py"))]
+    simulator = ROOT / "tests" / "simulator" / "__main__.py"
+    commands = [*modules("cli"), *sorted((ROOT / "benchmarks").glob("*.py")), simulator]
     cli = " ".join(path.read_text(encoding="utf-8") for path in commands)
     unknown = []
     for path in DOCUMENTS:

@@ -269,7 +269,7 @@ class Server:
         return self._beginning + self._stepped + self.network.timeline.now
 
     def step_clock(self, seconds: float) -> None:
-        """Set the wall clock forward by so many seconds, or back by less than 0; no time passes (``date --set``)."""
+        """Set the wall clock forward by so many seconds, or back by less than 0; no time passes."""
         self._stepped += seconds
 
     def advance(self, seconds: float) -> None:

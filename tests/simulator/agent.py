@@ -68,6 +68,7 @@ class Agent:
         self._patience = 60.0
         self._disturbed_at = 0.0
         self._spoiled: set[Flow] = set()
+        self._garbled: set[str] = set()
         self.calls: dict[Call, Since] = {}
         """Those under way."""
         self.phone = self._new_phone()
@@ -118,6 +119,10 @@ class Agent:
         since = what.since
         sound = what.flow.alive and what.flow not in self._spoiled
         return sound and self._disturbed_at < since and self.site.disturbed_at < since
+
+    def has_spoiled(self, call_id: str) -> bool:
+        """Whether it has sent garbage that looks like a part of a call, and may have been answered."""
+        return call_id in self._garbled
 
     def _now(self) -> Since:
         return Since(self._world.timeline.now, self.phone.flow)
@@ -272,6 +277,7 @@ class Agent:
             data = bytearray(last.requests[-1])
             if last.transaction is not None:
                 self._world.answers.mutilated.add(last.transaction.branch)
+                self._garbled.add(_call_id(last))
             for _ in range(self._chance.randint(1, 4)):
                 data[self._chance.randrange(len(data))] = self._chance.randrange(256)
             self.phone.send(bytes(data[: self._chance.randint(1, len(data))]))
@@ -338,7 +344,11 @@ class Agent:
         self._world.counted["calls"] += 1
         if exchange.answer is not None:
             self._world.counted[f"answered {exchange.answer.status}"] += 1
-        elif self._undisturbed(began) and self._world.network_was_good(began.since):
+        elif (
+            self._undisturbed(began)
+            and self._world.network_was_good(began.since)
+            and not self.has_spoiled(_call_id(exchange))
+        ):
             self._world.broken(
                 "INVITE without an end",
                 f"{self.name}: {exchange.failure or 'nothing has come of it'}",
@@ -398,7 +408,7 @@ class Agent:
         good = self._undisturbed(accepted) and self._world.network_was_good(accepted.since)
         if good and found is not None and dialog.call_id not in self._world.answers.replayed:
             caller, began = found
-            if caller is not self and caller._undisturbed(began):
+            if caller is not self and caller._undisturbed(began) and not caller.has_spoiled(dialog.call_id):
                 self._world.broken(
                     "2xx without ACK", f"{self.name} has accepted a call of {caller.name}", dialog.call_id
                 )

@@ -47,6 +47,7 @@ class Answers:
         self._broken = broken
         self._said: dict[tuple[object, ...], _Said] = {}
         self._proven: set[tuple[str, str]] = set()
+        self._in_dialogs: set[tuple[str, str]] = set()
         self.strangers: set[str] = set()
         """Hosts of those who know no password."""
         self.replayed: set[str] = set()
@@ -63,6 +64,9 @@ class Answers:
                 host  # it may be what somebody else has sent, and its own affair now
             )
         _ = self._callers.setdefault(request.call_id, host)
+        if request.all("route"):
+            # Whoever has a Route that this server has made for a dialog may speak in it, without a password.
+            self._in_dialogs.add((request.via.branch or "", request.method))
         if request.credentials or request.proxy_credentials:
             self._proven.add((request.via.branch or "", request.method))
 
@@ -81,7 +85,8 @@ class Answers:
         if status < 200:
             return
         branch = response.via.branch or ""
-        if 200 <= status < 300 and cseq.method in ("REGISTER", "INVITE", "MESSAGE"):
+        guarded = cseq.method in ("REGISTER", "INVITE", "MESSAGE")
+        if 200 <= status < 300 and guarded and (branch, cseq.method) not in self._in_dialogs:
             if host in self.strangers:
                 self._broken(
                     "somebody was let in",

@@ -30,6 +30,8 @@ class Broken(NamedTuple):
     make: Callable[[], Any]
     """Gives a context: the servers are wrong within it."""
     rules: tuple[str, ...]
+    seed: int = 1
+    """A scenario that is likely to show it."""
 
 
 @contextmanager
@@ -187,9 +189,9 @@ def _stumbles() -> Iterator[None]:
 
 
 BROKEN: Final = {
-    "loses a commit": Broken(_loses_a_commit, ("registration lost",)),
+    "loses a commit": Broken(_loses_a_commit, ("registration lost",), 9),
     "answers before the commit": Broken(
-        _answers_before_the_commit, ("registration lost", "two final answers")
+        _answers_before_the_commit, ("registration lost", "two final answers"), 13
     ),
     "answers twice": Broken(_answers_twice, ("two final answers",)),
     "lets anybody in": Broken(_lets_anybody_in, ("somebody was let in", "two final answers")),
@@ -197,9 +199,9 @@ BROKEN: Final = {
     "never tires of ringing": Broken(
         _never_tires_of_ringing, ("a phone rings on", "INVITE without an end", "a transaction without an end")
     ),
-    "drops ACKs": Broken(_drops_acks, ("2xx without ACK",)),
+    "drops ACKs": Broken(_drops_acks, ("2xx without ACK",), 2),
     "keeps what has ended": Broken(_keeps_what_has_ended, ("memory does not return",)),
-    "lets bindings live on": Broken(_lets_bindings_live_on, ("binding outlives its expiry",)),
+    "lets bindings live on": Broken(_lets_bindings_live_on, ("binding outlives its expiry",), 2),
     "never answers": Broken(_never_answers, ("INVITE without an end", "a transaction without an end")),
     "stumbles": Broken(_stumbles, ("an exception in the log",)),
 }

@@ -73,6 +73,7 @@ class _Asked:
     first_at: float
     last_at: float
     answered_at: float | None = None
+    most_shown: float | None = None
     void: bool = False
     """What it has bound was removed since."""
 
@@ -128,7 +129,7 @@ class Promises:
             asked = _Asked(request.call_id, number, contacts, request.contact_star, now, now)
             aor.asked.append(asked)
             self._in_turn.update(one.uri_text for one in request.contacts if one.param("q") is not None)
-        asked.last_at = now
+        asked.last_at, asked.most_shown = now, None
         self._lessen(aor, asked)
 
     def answered(self, response: Response) -> None:
@@ -255,10 +256,18 @@ class Promises:
         found = [float("-inf")]
         for one in known:
             if not one.void:
-                until = one.last_at + _IN_FLIGHT if one.answered_at is None else one.answered_at
-                interval = min(one.interval(contact) or 0, self._most)
-                found.append(self._wall.most(one.first_at, min(until, now)) + interval)
+                found.append(self._took_effect(one, now) + min(one.interval(contact) or 0, self._most))
         return max(found)
+
+    def _took_effect(self, one: _Asked, now: float) -> float:
+        """What the wall clock showed at the most while ``one`` may have been carried out."""
+        if one.most_shown is not None:
+            return one.most_shown
+        until = one.last_at + _IN_FLIGHT if one.answered_at is None else one.answered_at
+        most = self._wall.most(one.first_at, min(until, now))
+        if until < now - _IN_FLIGHT:
+            one.most_shown = most  # nothing will change that any more
+        return most
 
 
 def _find(aor: _AOR, call_id: str, cseq: int) -> _Asked | None:
