@@ -287,7 +287,7 @@ class Sending(ApplicationTestCase):
             # From names the domain, which is nobody's to name; it was understood.
             assert response.status == 403
         # sips, and a name that is not proved.
-        assert (yield service.send("OPTIONS", "sips:tls@localhost")).status == 404
+        assert (yield service.send("OPTIONS", "sips:tls@localhost")).status == 403
         status, reason = yield self.fails(service.send("OPTIONS", "sip:tls@elsewhere.example.com"))
         assert (status, "its certificate is not for elsewhere.example.com" in reason) == (503, True)
         status, _ = yield self.fails(service.send("OPTIONS", "sips:tcp@localhost"))
@@ -479,7 +479,11 @@ class Leaks(ApplicationTestCase):
             uri._remembered.cache_clear()
             name_addr._remembered.cache_clear()
             gc.collect()
-            ours = sum(str(type(one).__module__).startswith("sipframe.") for one in gc.get_objects())
+            # Values are remembered by what reads them, all within bounds; what holds something is no tuple.
+            ours = sum(
+                str(type(one).__module__).startswith("sipframe.") and not isinstance(one, tuple)
+                for one in gc.get_objects()
+            )
             return ours, len(os.listdir("/proc/self/fd")), len(clock.getDelayedCalls())
 
         @inlineCallbacks

@@ -6,6 +6,7 @@ with 0 only when every call went as its scenario says.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from collections.abc import Iterable
@@ -25,6 +26,21 @@ def unused_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def media_port() -> int:
+    """A port for sound, which SIPp binds with the one two above it: both below those that the system gives away."""
+    start = 10_000 + os.getpid() * 16 % 20_000
+    for port in range(start, start + 2_000, 4):
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sound:
+                sound.bind(("127.0.0.1", port))
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as picture:
+                    picture.bind(("127.0.0.1", port + 2))
+                    return port
+        except OSError:
+            continue
+    raise RuntimeError("no two ports for SIPp's media")
 
 
 def step(cseq: int, *fields: str, expect: int, lost: int = 0) -> str:
@@ -85,7 +101,7 @@ def run_sipp(
     host, port = address
     command = [program, f"{host}:{port}", "-t", mode, "-sf", "scenario.xml", "-inf", "users.csv"]
     command += ["-m", str(len(passwords)), "-i", "127.0.0.1", "-p", str(unused_port(kind))]
-    command += ["-mp", str(unused_port()), "-cp", str(unused_port()), "-nostdin", "-trace_err"]
+    command += ["-mp", str(media_port()), "-cp", str(unused_port()), "-nostdin", "-trace_err"]
     command += ["-timeout", f"{PATIENCE:.0f}s", "-timeout_error", *options]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=2 * PATIENCE
