@@ -254,9 +254,11 @@ class _Connecting(ClientFactory):
 
     def connect(self, reactor: Any, deadline: float) -> None:
         _, host, port, _ = self.key
-        self._connector = reactor.connectTCP(host, port, self, deadline)
+        connector = reactor.connectTCP(host, port, self, deadline)
         if self.over:
-            self._connector.disconnect()
+            connector.disconnect()
+        else:
+            self._connector = connector
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
         """The connection is there; TLS is still to come."""
@@ -286,7 +288,8 @@ class _Connecting(ClientFactory):
         waiters, self.waiters = self.waiters, {}
         for waiter in waiters:
             waiter.connecting = None
-        connector = self._connector
+        # It knows us: together they would wait for the collector of cycles.
+        connector, self._connector = self._connector, None
         if flow is None and connector is not None:
             connector.disconnect()
         transport, host, port, _ = self.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -29,7 +30,7 @@ from sipframe.transport import (
     TLSSettings,
     TransportLimits,
 )
-from sipframe.transport.connections import Connections
+from sipframe.transport.connections import Connections, _Connecting
 from sipframe.transport.our_ends import OurEnds
 from sipframe.transport.tls_client import TLSClient, TLSClientSettings
 from sipframe.verdicts import Address
@@ -217,6 +218,25 @@ class TCP(ConnectionsTestCase):
                 assert reason == f"tcp:127.0.0.1:{hop.port}: connection refused"
         assert ours.roads.counts() == (0, 0, 0)
         assert ours.ground.counters.connections_failed == 1
+
+    @inlineCallbacks
+    def test_what_came_to_nothing_does_not_wait_for_the_collector_of_cycles(self) -> Steps:
+        ours = self.end("tcp")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            hop = Hop("TCP", *taken.getsockname())
+            gc.disable()
+            self.addCleanup(gc.enable)
+            yield self.fails(ours.open(hop))
+            yield deferLater(self.reactor(), 0)
+            left = [one for one in gc.get_objects() if type(one) is _Connecting and one.key[2] == hop.port]
+            assert left == []
+
+    @staticmethod
+    def reactor() -> Any:
+        from twisted.internet import reactor
+
+        return reactor
 
     @inlineCallbacks
     def test_nobody_answers(self) -> Steps:
