@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.client import Client
-from tests.interop.sipp import unused_port
+from tests.interop.sipp import media_port, unused_port
 from tests.process import PATIENCE, ServerProcess, add_user
 from tests.tools import require_tool
 
@@ -94,7 +94,7 @@ def _sipp(
 ) -> Iterator[subprocess.Popen[str]]:
     folder.mkdir()
     command = [require_tool("sipp"), *options, "-i", "127.0.0.1", "-p", str(port)]
-    command += ["-mp", str(unused_port()), "-cp", str(unused_port()), "-nostdin", "-trace_err"]
+    command += ["-mp", str(media_port()), "-cp", str(unused_port()), "-nostdin", "-trace_err"]
     command += ["-trace_stat", "-stf", "statistics.csv"]
     with open(folder / "screen", "w") as screen:
         process = subprocess.Popen(

@@ -17,7 +17,7 @@ from sipframe.changes import Change
 from sipframe.interfaces import ICredentialSource
 from sipframe.service import SIPService
 from sipframe.verdicts import Binding
-from tests.interop.sipp import unused_port
+from tests.interop.sipp import media_port, unused_port
 from tests.interop.test_baresip import MODULES
 from tests.process import PATIENCE
 from tests.test_service import LISTEN, ServiceTestCase, Steps
@@ -121,7 +121,7 @@ class SIPp(ServiceTestCase):
         (self.folder / "options.xml").write_text(SCENARIO, encoding="ascii")
         port = unused_port()
         command = [require_tool("sipp"), "-sf", "options.xml", "-t", "u1", "-m", "1", "-nostdin"]
-        command += ["-i", "127.0.0.1", "-p", str(port), "-mp", str(unused_port()), "-cp", str(unused_port())]
+        command += ["-i", "127.0.0.1", "-p", str(port), "-mp", str(media_port()), "-cp", str(unused_port())]
         process = subprocess.Popen(
             command,
             cwd=self.folder,
