@@ -364,6 +364,7 @@ class Agent:
         rung = Since(self._world.timeline.now, incoming.flow)
         if incoming.dialog is not None:
             self._world.after(0.1, lambda: self._accept(incoming, rung))
+            self._world.after(_AFTER_TIMER_C, lambda: self._give_up(incoming))
             return
         self._world.counted["rung"] += 1
         luck, after = self._chance.random(), self._world.after
@@ -420,8 +421,12 @@ class Agent:
                 self._world.broken(
                     "a phone rings on", f"{self.name}, since {rung.since:.3f} s", incoming.request.call_id
                 )
+            self._give_up(incoming)
+
+    def _give_up(self, incoming: Incoming) -> None:
+        if not incoming.answered:
             self._reject(incoming, 480)
-            incoming._transaction.drop()  # the phone gives up
+            incoming._transaction.drop()
 
 
 def _call_id(exchange: Exchange) -> str:

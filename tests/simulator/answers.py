@@ -72,6 +72,8 @@ class Answers:
 
     def relayed(self, host: str, request: Request) -> None:
         """A server has sent a request to a phone."""
+        if request.method == "ACK":
+            return  # it cannot be asked for a password (RFC 3261 22.1), and is answered by nobody
         if self._callers.get(request.call_id) in self.strangers:
             self._broken(
                 "somebody was let in",
