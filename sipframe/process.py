@@ -49,6 +49,8 @@ with these it is those of the last seconds, save now and then."""
 
 _LOOKS_AT_THE_CLOCK_EVERY = 5.0
 _LOOKS_AT_MEMORY_EVERY = 10.0
+_TRIMS_AFTER_LOOKS = 12
+"""What comes and goes leaves holes: without this, resident memory grows by some percent in an hour of calls."""
 _MUCH = 1_000
 """Connections and transactions that have gone."""
 _A_STEP = 2.0
@@ -164,10 +166,10 @@ def go_steadily(reactor: Any) -> None:
 
 
 class Trimming:
-    """Gives memory back to the system once a flood is over: the C library keeps what it may need again.
+    """Gives memory back to the system once a flood is over, and now and then: the C library keeps what it may need again.
 
     ``held`` says how many connections and transactions there are. ``trim`` gives memory back: malloc_trim(3) where the
-    C library has it, which takes some 40 ms for 300 MB; so only when much has gone.
+    C library has it, which takes some 40 ms when 300 MB go, and 5 ms when little does.
     """
 
     def __init__(
@@ -176,6 +178,7 @@ class Trimming:
         self._held = held
         self._trim = _malloc_trim if trim is None else trim
         self._most = 0
+        self._looks = 0
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
@@ -191,6 +194,9 @@ class Trimming:
 
     def _look(self) -> None:
         held = self._held()
+        self._looks += 1
+        if self._looks % _TRIMS_AFTER_LOOKS == 0:
+            self._trim()
         if held >= self._most:
             self._most = held
         elif self._most - held >= max(_MUCH, self._most // 2):

@@ -11,10 +11,12 @@ def test_memory_is_given_back_when_much_has_gone() -> None:
     clock, held, trimmed = Clock(), [0], []
     trimming = Trimming(clock, lambda: held[0], lambda: trimmed.append(held[0]))
     trimming.start()
-    for now in (500, 0, 600, 10_000, 9_000, 5_001, 4_900, 4_000, 100, 0, 2_000, 0):
+    for now in (500, 0, 600, 10_000, 9_000, 5_001, 4_900, 4_000, 100, 2_000, 0):
         held[0] = now
         clock.advance(10.0)
     assert trimmed == [4_900, 100, 0]
+    clock.advance(10.0)
+    assert trimmed == [4_900, 100, 0, 0]  # every two minutes, whatever has happened
     trimming.stop()
     assert not clock.getDelayedCalls()
 
