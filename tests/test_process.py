@@ -44,13 +44,16 @@ def test_no_long_pauses(tmp_path: Path) -> None:
     settings = Settings(domains=("localhost",), state=tmp_path, location=Choice("memory"))
     before = gc.get_threshold()
     frozen = gc.get_freeze_count()
+    switching = sys.getswitchinterval()
     try:
         ServedProcess(settings, reactor=Clock()).ready()
+        assert sys.getswitchinterval() < switching
         assert gc.get_threshold() != before
         assert gc.get_freeze_count() > frozen
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+        sys.setswitchinterval(switching)
 
 
 # Serving.

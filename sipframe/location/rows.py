@@ -29,11 +29,20 @@ _PATH: Final = Binding._fields.index("path")
 _USER_AGENT: Final = Binding._fields.index("user_agent")
 _LARGEST: Final = 2**63 - 1
 
-_UPSERT: Final = (
-    f"INSERT INTO binding ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-    " ON CONFLICT (aor, position) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in Binding._fields)
-)
+_ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
+
+
+def _upsert(rows: int) -> str:
+    return (
+        f"INSERT INTO binding ({', '.join(_COLUMNS)}) VALUES {', '.join([_ROW] * rows)}"
+        " ON CONFLICT (aor, position) DO UPDATE SET "
+        + ", ".join(f"{column} = excluded.{column}" for column in Binding._fields)
+    )
+
+
+_UPSERTS: Final = tuple([(rows, _upsert(rows)) for rows in (64, 16, 4, 1)])
+"""Statements for so many rows. Each lets go of the interpreter, and while the reactor is busy the writer waits for it:
+with one row each, a few hundred REGISTERs a second would be all."""
 _DELETE: Final = "DELETE FROM binding WHERE aor = ? AND position >= ?"
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM binding"
 
@@ -104,7 +113,12 @@ def write(connection: sqlite3.Connection, changes: Iterable[tuple[str, Rows]]) -
             surplus.append((aor, len(rows)))
     if surplus:
         _execute(connection, _DELETE, surplus)
-    _execute(connection, _UPSERT, list(chain.from_iterable(groups)))
+    rows = list(chain.from_iterable(groups))
+    done = 0
+    for size, statement in _UPSERTS:
+        while len(rows) - done >= size:
+            _execute(connection, statement, [tuple(chain.from_iterable(rows[done : done + size]))])
+            done += size
 
 
 def _execute(connection: sqlite3.Connection, statement: str, rows: list[Row]) -> None:
